@@ -1,0 +1,155 @@
+/*
+ * apply: one log entry becomes a change of the state, or a refusal.
+ */
+#include <string.h>
+
+#include "core/cmd.h"
+#include "wire/check.h"
+
+void apply_result_done(struct apply_result *r)
+{
+    for (size_t i = 0; i < r->change_count; i++) {
+        object_unref(r->changes[i].before);
+        object_unref(r->changes[i].after);
+    }
+    for (size_t i = 0; i < r->event_count; i++)
+        object_unref(r->events[i]);
+    r->change_count = r->event_count = 0;
+}
+
+static enum status decode(struct str bytes, Pb__Command **ret, struct fault *why)
+{
+    ProtobufCMessage *m = NULL;
+    enum status s = proto_unpack(&pb__command__descriptor, bytes, LIMIT_COMMAND_BYTES, &m, why);
+    if (s == ST_OK)
+        *ret = (Pb__Command *)(void *)m;
+    return s;
+}
+
+static bool has_id(const Pb__Command *cmd)
+{
+    return cmd->has_id && cmd->id.len == DONE_ID_SIZE;
+}
+
+/* What every command must be, whatever it asks for. */
+static enum status check_command(const struct cluster *c, const Pb__Command *cmd, struct fault *why)
+{
+    uint32_t known = cluster_level(c);
+    if (!has_id(cmd)) {
+        enum status s = fault_set(why, ST_INVALID, "id: it must have %d bytes", DONE_ID_SIZE);
+        fault_field(why, "id");
+        return s;
+    }
+    if (cmd->level > (known ? known : (uint32_t)CLUSTER_LEVEL_MAX)) {
+        enum status s = fault_set(why, ST_UNSUPPORTED,
+                                  "it needs feature level %" PRIu32 ", the cluster is at %" PRIu32,
+                                  cmd->level, known);
+        (void)fault_hint(why, "upgrade all nodes, then raise the level");
+        return s;
+    }
+    if (object_unknown(&cmd->base))
+        return fault_set(why, ST_UNSUPPORTED, "it has a field that is not known here");
+    if (!known && cmd->body_case != PB__COMMAND__BODY_CLUSTER_INIT)
+        return fault_set(why, ST_PRECONDITION, "there is no cluster yet");
+    return check_message(&cmd->base, CHECK_STORED, why);
+}
+
+static enum status run(struct txn *t, const Pb__Command *cmd, struct fault *why)
+{
+    switch (cmd->body_case) {
+    case PB__COMMAND__BODY_CLUSTER_INIT:
+        return cmd_cluster_init(t, cmd->cluster_init, cmd->level, why);
+    case PB__COMMAND__BODY_NODE_HELLO: return cmd_node_hello(t, cmd->node_hello, why);
+    case PB__COMMAND__BODY_TENANT_PUT: return cmd_tenant_put(t, cmd->tenant_put, why);
+    case PB__COMMAND__BODY_PROJECT_PUT: return cmd_project_put(t, cmd->project_put, why);
+    case PB__COMMAND__BODY_DELETE: return cmd_delete(t, cmd->delete_, why);
+    case PB__COMMAND__BODY_IMAGE_CREATE: return cmd_image_create(t, cmd->image_create, why);
+    case PB__COMMAND__BODY_IMAGE_REPORT: return cmd_image_report(t, cmd->image_report, why);
+    case PB__COMMAND__BODY_VM_CREATE: return cmd_vm_create(t, cmd->vm_create, why);
+    case PB__COMMAND__BODY_VM_UPDATE: return cmd_vm_update(t, cmd->vm_update, why);
+    case PB__COMMAND__BODY_VM_POWER: return cmd_vm_power(t, cmd->vm_power, why);
+    case PB__COMMAND__BODY_VM_REPORT: return cmd_vm_report(t, cmd->vm_report, why);
+    case PB__COMMAND__BODY_OPERATION_CANCEL:
+        return cmd_operation_cancel(t, cmd->operation_cancel, why);
+    default: return fault_set(why, ST_INVALID, "the command asks for nothing");
+    }
+}
+
+/* Stage all that the command changes, or refuse it. */
+static enum status stage(struct txn *t, const Pb__Command *cmd, struct fault *why)
+{
+    enum status s = check_command(t->c, cmd, why);
+    if (s == ST_OK)
+        s = run(t, cmd, why);
+    return s == ST_OK ? txn_check(t, why) : s;
+}
+
+/* Change the state, or refuse and leave it as it was. */
+static void apply_new(struct cluster *c, const Pb__Command *cmd, struct apply_result *out)
+{
+    struct txn t;
+    txn_init(&t, c, c->index, cmd);
+    out->status = stage(&t, cmd, &out->why);
+    if (out->status == ST_OK) {
+        txn_commit(&t, c, out);
+        memcpy(out->uid, t.uid, sizeof out->uid);
+        memcpy(out->operation_id, t.operation_id, sizeof out->operation_id);
+        cluster_trim(c);
+    }
+    txn_done(&t);
+    if (has_id(cmd))
+        done_add(
+            &c->done,
+            done_new(cmd->id.data, c->index, out->status, &out->why, out->uid, out->operation_id),
+            c->limits.done, c->limits.done_bytes);
+}
+
+/* Answer a retry as the first was answered. */
+static void replay(const struct done *d, struct apply_result *out)
+{
+    out->replay = true;
+    out->status = d->status;
+    memcpy(out->uid, d->uid, sizeof out->uid);
+    memcpy(out->operation_id, d->operation_id, sizeof out->operation_id);
+    if (d->status == ST_OK)
+        return;
+    (void)fault_set(&out->why, d->status, "%s", d->text);
+    (void)fault_hint(&out->why, "%s", d->hint);
+    fault_field(&out->why, "%s", d->field);
+}
+
+void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct apply_result *out)
+{
+    require(index > c->index);
+    *out = (struct apply_result){.index = index};
+    c->index = index;
+    AUTO(auto_proto_free) Pb__Command *cmd = NULL;
+    out->status = decode(command, &cmd, &out->why);
+    if (out->status != ST_OK)
+        return;
+    const struct done *before = has_id(cmd) ? done_find(&c->done, cmd->id.data) : NULL;
+    if (before)
+        replay(before, out);
+    else
+        apply_new(c, cmd, out);
+}
+
+void cluster_try(const struct cluster *c, struct str command, struct apply_result *out)
+{
+    struct txn t;
+    *out = (struct apply_result){.index = c->index + 1};
+    AUTO(auto_proto_free) Pb__Command *cmd = NULL;
+    out->status = decode(command, &cmd, &out->why);
+    if (out->status != ST_OK)
+        return;
+    txn_init(&t, c, out->index, cmd);
+    out->status = stage(&t, cmd, &out->why);
+    for (size_t i = 0; out->status == ST_OK && i < t.change_count; i++) {
+        struct object *before = t.changes[i].before, *after = t.changes[i].after;
+        out->changes[out->change_count++] =
+            (struct change){t.changes[i].kind, before ? object_ref(before) : NULL,
+                            after ? object_ref(after) : NULL};
+    }
+    memcpy(out->uid, t.uid, sizeof out->uid);
+    txn_done(&t);
+}

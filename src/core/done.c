@@ -1,0 +1,138 @@
+#include "core/done.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+enum { ROOM_MIN = 64 };
+
+static const uint8_t hash_key[16] = "blixard done ids";
+
+static uint64_t hash_of(const struct done *d)
+{
+    struct buf b;
+    buf_init(&b, 256);
+    buf_add(&b, d->id, sizeof d->id);
+    buf_fmt(&b, "%" PRIu64 " %s %s %s", d->index, status_code(d->status), d->uid, d->operation_id);
+    ensure(!b.full);
+    uint64_t h = hash_sip(hash_key, b.ptr, b.len);
+    buf_done(&b);
+    return h;
+}
+
+static const char *copy_text(char **room, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(*room, text, size);
+    *room += size;
+    return copy;
+}
+
+static void copy_id(char out[OBJECT_UID_MAX], const char *id)
+{
+    size_t len = strlen(id);
+    require(len < OBJECT_UID_MAX);
+    memcpy(out, id, len + 1);
+}
+
+struct done *done_new(const uint8_t id[DONE_ID_SIZE], uint64_t index, enum status status,
+                      const struct fault *why, const char *uid, const char *operation_id)
+{
+    const char *text = status == ST_OK ? "" : why->text;
+    const char *hint = status == ST_OK ? "" : why->hint;
+    const char *field = status == ST_OK ? "" : why->field;
+    size_t size = sizeof(struct done) + strlen(text) + strlen(hint) + strlen(field) + 3;
+    struct done *d = mem_new(size);
+    *d = (struct done){.refs = 1, .size = (uint32_t)size, .index = index, .status = status};
+    memcpy(d->id, id, DONE_ID_SIZE);
+    copy_id(d->uid, uid);
+    copy_id(d->operation_id, operation_id);
+    char *room = (char *)(d + 1);
+    d->text = copy_text(&room, text);
+    d->hint = copy_text(&room, hint);
+    d->field = copy_text(&room, field);
+    d->hash = hash_of(d);
+    return d;
+}
+
+struct done *done_ref(struct done *d)
+{
+    require(d->refs > 0 && d->refs < UINT32_MAX);
+    d->refs++;
+    return d;
+}
+
+void done_unref(struct done *d)
+{
+    if (!d)
+        return;
+    require(d->refs > 0);
+    if (--d->refs == 0)
+        free(d);
+}
+
+void done_table_init(struct done_table *t)
+{
+    *t = (struct done_table){0};
+}
+
+void done_table_done(struct done_table *t)
+{
+    map_done(&t->by_id);
+    for (size_t i = 0; i < t->count; i++)
+        done_unref(t->items[t->first + i]);
+    free(t->items);
+    done_table_init(t);
+}
+
+static struct str id_key(const uint8_t id[DONE_ID_SIZE])
+{
+    return (struct str){(const char *)id, DONE_ID_SIZE};
+}
+
+const struct done *done_find(const struct done_table *t, const uint8_t id[DONE_ID_SIZE])
+{
+    return map_find(&t->by_id, id_key(id));
+}
+
+uint64_t done_last_index(const struct done_table *t)
+{
+    return t->count ? t->items[t->first + t->count - 1]->index : 0;
+}
+
+/* Room for one more at the end: the front's, if half of it is free, else more. */
+static void make_room(struct done_table *t)
+{
+    if (t->first + t->count < t->room)
+        return;
+    if (t->first > t->room / 2) {
+        memmove(t->items, t->items + t->first, t->count * sizeof(struct done *));
+        t->first = 0;
+        return;
+    }
+    t->room = MAX(2 * t->room, (size_t)ROOM_MIN);
+    t->items = mem_grow(t->items, t->room, sizeof(struct done *));
+}
+
+static void drop_oldest(struct done_table *t)
+{
+    struct done *d = t->items[t->first++];
+    t->count--;
+    t->bytes -= d->size;
+    t->hash -= hash_mix(d->hash);
+    ensure(map_take(&t->by_id, id_key(d->id)) == d);
+    done_unref(d);
+}
+
+void done_add(struct done_table *t, struct done *d, size_t count_max, size_t bytes_max)
+{
+    require(d->index > done_last_index(t));
+    ensure(map_put(&t->by_id, id_key(d->id), d) == NULL);
+    make_room(t);
+    t->items[t->first + t->count++] = d;
+    t->bytes += d->size;
+    t->hash += hash_mix(d->hash);
+    while (t->count > 0 && (t->count > count_max || t->bytes > bytes_max))
+        drop_oldest(t);
+}

@@ -1,0 +1,46 @@
+/*
+ * done: command ids that were applied, and what was answered, so that a retry is answered alike.
+ *
+ * Refusals are kept too: of two copies of a command in the log, the second must not succeed after
+ * its caller was told that the first was refused. The oldest are dropped, by index.
+ */
+#pragma once
+
+#include "core/cluster.h"
+
+enum { DONE_ID_SIZE = 16 };
+
+/* Immutable, counted. */
+struct done {
+    uint32_t refs;
+    uint32_t size; /* in memory */
+    uint64_t index;
+    uint64_t hash; /* of all but the texts, which a newer version may word otherwise */
+    enum status status;
+    uint8_t id[DONE_ID_SIZE];
+    char uid[OBJECT_UID_MAX], operation_id[OBJECT_UID_MAX];
+    const char *text, *hint, *field; /* of the refusal; in the same block */
+};
+
+/* uid and operation_id are at most 32 bytes. `why` is read unless status is ST_OK. */
+struct done *done_new(const uint8_t id[DONE_ID_SIZE], uint64_t index, enum status status,
+                      const struct fault *why, const char *uid, const char *operation_id);
+struct done *done_ref(struct done *d);
+void done_unref(struct done *d); /* NULL is fine */
+
+struct done_table {
+    struct map by_id;
+    struct done **items; /* items[first] is the oldest; count of them */
+    size_t first, count, room;
+    size_t bytes;
+    uint64_t hash; /* sum of mixed hashes */
+};
+
+void done_table_init(struct done_table *t);
+void done_table_done(struct done_table *t);
+
+const struct done *done_find(const struct done_table *t, const uint8_t id[DONE_ID_SIZE]);
+uint64_t done_last_index(const struct done_table *t); /* 0 when empty */
+/* d's reference is taken; its id is new and its index the highest. Then drop the oldest until both
+ * limits are kept. */
+void done_add(struct done_table *t, struct done *d, size_t count_max, size_t bytes_max);
