@@ -1,0 +1,149 @@
+/*
+ * apply: what raft has ready goes to the log; what is committed and durable goes into the state.
+ */
+#include <stdlib.h>
+
+#include "node/state.h"
+
+enum {
+    APPLY_STEP_MAX = 128, /* entries of one step: well below 5 ms */
+    LOG_RETRY_MS = 5,
+};
+
+void node_entries_push(struct node_entries *x, const struct raft_entry *e)
+{
+    if (x->head == x->count)
+        x->head = x->count = 0;
+    if (x->count == x->room) {
+        x->room = MAX(2 * x->room, (size_t)64);
+        x->e = mem_grow(x->e, x->room, sizeof *x->e);
+    }
+    x->e[x->count] = *e;
+    if (e->data)
+        (void)raft_data_ref(e->data);
+    x->count++;
+}
+
+static void entries_reset(struct node_entries *x)
+{
+    for (; x->head < x->count; x->head++)
+        raft_data_unref(x->e[x->head].data);
+    x->head = x->count = 0;
+}
+
+void node_entries_done(struct node_entries *x)
+{
+    entries_reset(x);
+    free(x->e);
+    *x = (struct node_entries){0};
+}
+
+/* false: the log has no room. */
+static bool append(struct node *n, const struct log_hard *hard, const struct raft_entry *e,
+                   size_t count, uint64_t token)
+{
+    struct log_entry *out = count ? NEW_ARRAY(struct log_entry, count) : NULL;
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct log_entry){
+            .index = e[i].index,
+            .term = e[i].term,
+            .type = (uint32_t)e[i].type,
+            .data = {e[i].data ? e[i].data->bytes : "", e[i].data ? e[i].data->len : 0},
+        };
+    enum status s = n->log->append(n->log, hard, out, count, token);
+    free(out);
+    ensure(s == ST_OK || s == ST_LIMIT);
+    n->log_retry_ms = s == ST_OK ? UINT64_MAX : node_now_ms(n) + LOG_RETRY_MS;
+    return s == ST_OK;
+}
+
+static void hold(struct node *n, const struct raft_ready *rd)
+{
+    struct node_held *h = &n->held;
+    h->any = true;
+    h->hard_changed = rd->hard_changed;
+    h->hard = (struct log_hard){rd->hard.term, rd->hard.vote};
+    h->token = rd->token;
+    for (size_t i = 0; i < rd->append_count; i++)
+        node_entries_push(&h->entries, &rd->append[i]);
+}
+
+static bool append_held(struct node *n)
+{
+    struct node_held *h = &n->held;
+    if (!h->any)
+        return true;
+    if (!append(n, h->hard_changed ? &h->hard : NULL, h->entries.e, h->entries.count, h->token))
+        return false;
+    entries_reset(&h->entries);
+    h->any = false;
+    return true;
+}
+
+void node_write_out(struct node *n)
+{
+    struct raft_ready rd;
+    while (!n->dead && append_held(n) && raft_ready(n->raft, &rd)) {
+        struct log_hard hard = {rd.hard.term, rd.hard.vote};
+        for (size_t i = 0; i < rd.apply_count; i++)
+            node_entries_push(&n->to_apply, &rd.apply[i]);
+        if (rd.token &&
+            !append(n, rd.hard_changed ? &hard : NULL, rd.append, rd.append_count, rd.token))
+            hold(n, &rd);
+    }
+}
+
+/* The mark must be in memory before the entry is touched, whatever the compiler would like. */
+static void mark(struct node *n, uint64_t index)
+{
+    struct node_mark *m = n->ports.mark;
+    if (!m)
+        return;
+    __atomic_store_n(&m->applying, index, __ATOMIC_SEQ_CST);
+    if (index == 0 && m->deaths && m->index <= n->command_index)
+        m->deaths = 0;
+}
+
+static void tell_watches(struct node *n, const struct apply_result *r)
+{
+    if (!r->change_count && !r->event_count)
+        return;
+    LIST_EACH(it, &n->watches)
+        CONTAINER_OF(it, struct node_watch, item)
+            ->applied(CONTAINER_OF(it, struct node_watch, item), r);
+}
+
+static void apply_command(struct node *n, const struct raft_entry *e)
+{
+    struct apply_result r;
+    n->command_index = e->index;
+    n->command_term = e->term;
+    mark(n, e->index);
+    cluster_apply(n->cluster, e->index, (struct str){e->data->bytes, e->data->len}, &r);
+    mark(n, 0);
+    raft_applied(n->raft, e->index);
+    n->proposals_refused += r.status != ST_OK;
+    n->commands_replayed += r.replay;
+    reconcile_applied(n, &r);
+    images_applied(n, &r);
+    tell_watches(n, &r);
+    node_tell(n, e, &r);
+    apply_result_done(&r);
+}
+
+void node_apply(struct node *n)
+{
+    struct node_entries *q = &n->to_apply;
+    for (size_t i = 0; i < APPLY_STEP_MAX && q->head < q->count && !n->dead; i++) {
+        struct raft_entry e = q->e[q->head++]; /* the reference is ours now */
+        if (e.type == RAFT_ENTRY_COMMAND) {
+            apply_command(n, &e);
+        } else {
+            raft_applied(n->raft, e.index);
+            node_tell(n, &e, NULL);
+        }
+        raft_data_unref(e.data);
+    }
+    if (q->head < q->count)
+        n->busy = true;
+}

@@ -1,0 +1,105 @@
+/*
+ * hello: what a node does first. Once its state is as new as its log, it makes the cluster if there
+ * is none, says what it is, and learns its number; then it looks at what runs on its machine.
+ */
+#include <stdio.h>
+
+#include "node/state.h"
+#include "wire/proto.h"
+
+enum { RETRY_MS = 100 };
+
+static void told(void *ctx, enum status s, const struct fault *why, const struct apply_result *r)
+{
+    struct node *n = ctx;
+    (void)why;
+    n->hello_asked = false;
+    n->busy = true;
+    if (s != ST_OK) { /* of the log or of consensus: try again */
+        n->hello_retry_ms = node_now_ms(n) + RETRY_MS;
+        return;
+    }
+    if (n->hello == HELLO_INIT) {
+        /* Refused because somebody was faster: fine. */
+        if (r->status == ST_OK || cluster_level(n->cluster) > 0) {
+            n->hello = HELLO_SELF;
+            return;
+        }
+    } else if (r->status == ST_OK) {
+        const struct object *o = cluster_find(n->cluster, OBJECT_NODE, r->uid);
+        ensure(o != NULL);
+        n->number = object_node(o)->number;
+        n->hello = HELLO_DONE;
+        reconcile_begin(n);
+        images_begin(n);
+        return;
+    }
+    struct fault f = r->why;
+    (void)fault_wrap(&f, r->status,
+                     n->hello == HELLO_INIT ? "make the cluster" : "join the cluster");
+    node_die(n, &f);
+}
+
+static void ask(struct node *n, Pb__Command *cmd)
+{
+    cmd->actor = n->actor;
+    if (node_propose(n, cmd, UINT64_MAX, told, n, NULL) == ST_OK)
+        n->hello_asked = true;
+    else
+        n->hello_retry_ms = node_now_ms(n) + RETRY_MS;
+}
+
+static void ask_init(struct node *n)
+{
+    char uid[3][OBJECT_UID_MAX];
+    for (size_t i = 0; i < ARRAY_COUNT(uid); i++)
+        node_new_uid(n, uid[i]);
+    Pb__CmdClusterInit init = PB__CMD_CLUSTER_INIT__INIT;
+    init.uid = uid[0];
+    init.name = n->cluster_name;
+    init.tenant_uid = uid[1];
+    init.project_uid = uid[2];
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.body_case = PB__COMMAND__BODY_CLUSTER_INIT;
+    cmd.cluster_init = &init;
+    ask(n, &cmd);
+}
+
+static void ask_self(struct node *n)
+{
+    char uid[OBJECT_UID_MAX];
+    node_new_uid(n, uid);
+    Pb__CmdNodeHello hello = PB__CMD_NODE_HELLO__INIT;
+    hello.uid = uid;
+    hello.name = n->name;
+    hello.facts = n->facts;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.body_case = PB__COMMAND__BODY_NODE_HELLO;
+    cmd.node_hello = &hello;
+    ask(n, &cmd);
+}
+
+/* Everything that was committed before this start is applied. */
+static bool state_is_current(const struct node *n)
+{
+    uint64_t index;
+    return raft_read(n->raft, &index, NULL) == ST_OK && raft_view(n->raft).applied >= index;
+}
+
+void node_hello_step(struct node *n)
+{
+    if (n->hello == HELLO_WAIT && state_is_current(n))
+        n->hello = cluster_level(n->cluster) == 0 ? HELLO_INIT : HELLO_SELF;
+    if (n->hello_asked || node_now_ms(n) < n->hello_retry_ms)
+        return;
+    if (n->hello == HELLO_INIT)
+        ask_init(n);
+    else if (n->hello == HELLO_SELF)
+        ask_self(n);
+}
+
+uint64_t node_hello_deadline_ms(const struct node *n)
+{
+    bool waits = (n->hello == HELLO_INIT || n->hello == HELLO_SELF) && !n->hello_asked;
+    return waits ? n->hello_retry_ms : UINT64_MAX;
+}

@@ -1,0 +1,231 @@
+#include "node/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/state.h"
+#include "wire/proto.h"
+
+enum { ACTOR_MAX = 80 };
+
+void node_config_default(struct node_config *c)
+{
+    *c = (struct node_config){
+        .cluster_name = "blixard",
+        .snapshot_entries = 10000,
+        .trailing_entries = 1000,
+        .start_timeout_ms = 120000,
+        .backoff_min_ms = 1000,
+        .backoff_max_ms = 300000,
+        .backoff_reset_ms = 600000,
+    };
+}
+
+uint64_t node_now_ms(const struct node *n)
+{
+    return n->ports.clock->now_ms(n->ports.clock);
+}
+
+void node_new_uid(struct node *n, char out[OBJECT_UID_MAX])
+{
+    uint8_t bytes[(OBJECT_UID_MAX - 1) / 2];
+    n->ports.entropy->fill(n->ports.entropy, bytes, sizeof bytes);
+    str_hex(bytes, sizeof bytes, out);
+}
+
+void node_die(struct node *n, const struct fault *why)
+{
+    if (n->dead)
+        return; /* the first reason is the one that counts */
+    n->dead = n->busy = true;
+    n->why_dead = *why;
+}
+
+/* --- what the log tells --- */
+
+static void log_appended(void *ctx, uint64_t token)
+{
+    struct node *n = ctx;
+    if (n->dead)
+        return;
+    raft_persisted(n->raft, token);
+    n->busy = true;
+}
+
+static void log_snapshotted(void *ctx, uint64_t index)
+{
+    struct node *n = ctx;
+    if (!n->dead)
+        node_snapshot_durable(n, index);
+}
+
+static void log_failed(void *ctx, const struct fault *why)
+{
+    struct fault f = *why;
+    (void)fault_wrap(&f, f.status, "the log failed");
+    node_die(ctx, &f);
+}
+
+/* --- life --- */
+
+struct node *node_new(const struct node_config *c, const struct node_ports *p)
+{
+    require(c->name && c->cluster_name && c->facts && c->snapshot_entries > 0 &&
+            c->backoff_min_ms > 0);
+    struct node *n = NEW(struct node);
+    n->ports = *p;
+    n->config = *c;
+    n->config.name = n->name = mem_strdup(c->name);
+    n->config.cluster_name = n->cluster_name = mem_strdup(c->cluster_name);
+    n->facts = (Pb__NodeFacts *)(void *)proto_copy(&c->facts->base);
+    n->config.facts = n->facts;
+    n->rng = (struct rng){c->seed};
+    char actor[ACTOR_MAX];
+    (void)snprintf(actor, sizeof actor, "node/%s", c->name);
+    n->actor = mem_strdup(actor);
+
+    n->cluster = cluster_new();
+    n->log_retry_ms = UINT64_MAX;
+    waiters_init(&n->proposals);
+    waiters_init(&n->reads);
+    list_init(&n->watches);
+    n->log_events = (struct log_events){log_appended, log_snapshotted, log_failed, n};
+    reconcile_init(n);
+    images_init(n);
+    return n;
+}
+
+void node_free(struct node *n)
+{
+    if (!n)
+        return;
+    n->dead = true;
+    waiters_done(&n->proposals, ST_UNAVAILABLE, "the node ends; the command may still be applied");
+    waiters_done(&n->reads, ST_UNAVAILABLE, "the node ends");
+    images_done(n);
+    reconcile_done(n);
+    node_snapshot_done(&n->snapshot);
+    node_entries_done(&n->to_apply);
+    node_entries_done(&n->held.entries);
+    node_load_done(&n->load);
+    raft_free(n->raft);
+    cluster_free(n->cluster);
+    proto_free(&n->facts->base);
+    free(n->name);
+    free(n->cluster_name);
+    free(n->actor);
+    free(n);
+}
+
+/* Who waits is told at once: nothing more will be applied. */
+static void end(struct node *n)
+{
+    waiters_done(&n->proposals, ST_UNAVAILABLE, n->why_dead.text);
+    waiters_done(&n->reads, ST_UNAVAILABLE, n->why_dead.text);
+    reconcile_end(n);
+}
+
+void node_step(struct node *n)
+{
+    require(n->started);
+    n->busy = false;
+    if (!n->dead) {
+        node_expire(n);
+        node_write_out(n);
+        node_apply(n);
+        node_hello_step(n);
+        node_read_step(n);
+        reconcile_step(n);
+        images_step(n);
+        node_snapshot_step(n);
+        node_write_out(n); /* what the steps above proposed */
+    }
+    if (n->dead)
+        end(n);
+}
+
+static uint64_t min3(uint64_t a, uint64_t b, uint64_t c)
+{
+    return MIN(a, MIN(b, c));
+}
+
+uint64_t node_deadline_ms(const struct node *n)
+{
+    require(n->started);
+    if (n->busy)
+        return 0;
+    if (n->dead)
+        return UINT64_MAX;
+    uint64_t log_ms = n->log_retry_ms;
+    if (log_ms == UINT64_MAX && (node_snapshot_busy(n) || n->to_apply.head < n->to_apply.count))
+        return 0;
+    uint64_t waiters_ms = MIN(heap_first_key(&n->proposals.due), heap_first_key(&n->reads.due));
+    return min3(min3(log_ms, waiters_ms, node_hello_deadline_ms(n)), reconcile_deadline_ms(n),
+                images_deadline_ms(n));
+}
+
+const struct fault *node_dead(const struct node *n)
+{
+    return n->dead ? &n->why_dead : NULL;
+}
+
+/* --- views --- */
+
+const struct cluster *node_cluster(const struct node *n)
+{
+    return n->cluster;
+}
+
+uint32_t node_number(const struct node *n)
+{
+    return n->number;
+}
+
+struct vmm *node_vmm(struct node *n)
+{
+    return n->ports.vmm;
+}
+
+struct clock *node_clock(struct node *n)
+{
+    return n->ports.clock;
+}
+
+struct entropy *node_entropy(struct node *n)
+{
+    return n->ports.entropy;
+}
+
+void node_watch_add(struct node *n, struct node_watch *w)
+{
+    list_push(&n->watches, &w->item);
+}
+
+void node_watch_cut(struct node_watch *w)
+{
+    list_cut(&w->item);
+}
+
+struct node_view node_view(const struct node *n)
+{
+    const struct reconcile *r = &n->reconcile;
+    return (struct node_view){
+        .raft = n->raft ? raft_view(n->raft) : (struct raft_view){0},
+        .applied_hash = cluster_hash(n->cluster),
+        .proposals = n->proposed,
+        .proposals_refused = n->proposals_refused,
+        .proposals_timed_out = n->proposals_timed_out,
+        .commands_replayed = n->commands_replayed,
+        .reports = r->reports,
+        .reports_refused = r->reports_refused,
+        .snapshots = n->snapshots,
+        .snapshot_index = n->snapshot.done_index,
+        .waiting = n->proposals.count + n->reads.count,
+        .vms = r->vms.count,
+        .vms_starting = r->starting,
+        .vms_running = r->running,
+        .news = reconcile_news(n),
+        .reconciled = r->look == LOOK_DONE,
+    };
+}

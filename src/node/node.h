@@ -1,0 +1,147 @@
+/*
+ * node: joins consensus and state, and makes real what the state wants of this machine.
+ *
+ * One thread. It is driven by its ports' events, by proposals, and by node_step(), which the driver
+ * calls whenever node_deadline_ms() has come; after any call into the node that may be at once. All
+ * work and all calls of waiters and watches happen within node_step (a read that is served at once
+ * excepted), a bounded piece at a time. The same code runs in production and in the simulator; only
+ * the ports differ.
+ *
+ * Life: node_new, then the log's adapter is opened and loads through node_loader(), then node_start
+ * with it. A log that fails, or a state that cannot be, ends it: node_dead() tells why, and nothing
+ * is served any more.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "core/cluster.h"
+#include "port/blob.h"
+#include "port/clock.h"
+#include "port/entropy.h"
+#include "port/log.h"
+#include "port/vmm.h"
+#include "raft/raft.h"
+
+/*
+ * What outlives the process, though not the machine: in production a shared mapping of a small file,
+ * zeros when it is new. From it a node knows that it died while it applied an entry; one that did
+ * so twice at the same entry stays down.
+ */
+struct node_mark {
+    uint64_t applying; /* index of the entry that is being applied, 0 for none */
+    uint64_t index;    /* of the entry at which it died last */
+    uint64_t deaths;   /* how often in a row */
+};
+
+struct node_ports {
+    struct clock *clock;
+    struct entropy *entropy;
+    struct vmm *vmm;
+    struct blob *blob;
+    struct node_mark *mark; /* or NULL: deaths are not noticed */
+};
+
+struct node_config {
+    const char *name;           /* of this node; kept by copy */
+    const char *cluster_name;   /* used when the log is empty: the first start makes the cluster */
+    const Pb__NodeFacts *facts; /* kept by copy */
+    uint64_t seed;              /* of back-offs' jitter */
+    uint64_t snapshot_entries;  /* a snapshot after so many applied entries */
+    uint64_t trailing_entries;  /* so many stay in the log behind a snapshot */
+    uint64_t start_timeout_ms;  /* a guest that has not answered by then has failed to start */
+    uint64_t backoff_min_ms, backoff_max_ms; /* between restarts by policy */
+    uint64_t backoff_reset_ms; /* a VM that ran for so long starts again from backoff_min_ms */
+    /* The machine booted since a node here had last settled its VMs (node_view: reconciled, no news):
+     * none of them survived, and those with autostart start. */
+    bool host_booted;
+};
+void node_config_default(struct node_config *c);
+
+enum {
+    NODE_STARTS_MAX = 4,             /* VMs that start at once */
+    NODE_REPORTS_MAX = 64,           /* reports of VMs on their way through the log */
+    NODE_WAITING_MAX = 20000,        /* proposals and reads that wait */
+    NODE_SNAPSHOT_CHUNK = 128 << 10, /* bytes that one step packs of a snapshot */
+};
+
+struct node;
+
+struct node *node_new(const struct node_config *c, const struct node_ports *p);
+/* Closes nothing of the ports, which must not tell it anything any more. Waiters are told
+ * ST_UNAVAILABLE, and must not call the node. NULL is fine. */
+void node_free(struct node *n);
+
+struct log_load node_loader(struct node *n);
+/* log is kept until node_free.
+ * ST_CORRUPT when what was loaded cannot be; ST_INTERNAL when it died twice at the same entry. */
+MUST_USE enum status node_start(struct node *n, struct log *log, struct fault *why);
+
+void node_step(struct node *n);                  /* time has passed, or something happened */
+uint64_t node_deadline_ms(const struct node *n); /* on clock->now_ms; UINT64_MAX: never */
+
+/* Why the node stopped, or NULL while it runs. */
+const struct fault *node_dead(const struct node *n);
+
+/* --- writes --- */
+
+/* Told once, on this thread, from within node_step or node_free. `r` is NULL unless the command was
+ * applied; then its status may still be a refusal. s says ST_TIMEOUT when the deadline passed, and
+ * ST_UNAVAILABLE when the node ended: in both cases the command may still be applied. */
+typedef void node_done(void *ctx, enum status s, const struct fault *why,
+                       const struct apply_result *r);
+
+/*
+ * Propose a copy of cmd in which id (if it is empty: a random one), time and level are filled in.
+ * cmd is borrowed; deadline on clock->now_ms; done may be NULL.
+ *
+ * Returns  ST_OK        taken; `done` will be called.
+ *          ST_LIMIT, ST_NOT_LEADER, ST_TOO_BIG, ST_UNAVAILABLE   not taken, and will never be applied.
+ */
+MUST_USE enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms,
+                                  node_done *done, void *ctx, struct fault *why);
+
+/* --- reads --- */
+
+/* Call done (its r is NULL) once the applied state is recent enough for a linearizable read; at once
+ * if it is. The same refusals as node_propose. */
+MUST_USE enum status node_read(struct node *n, uint64_t deadline_ms, node_done *done, void *ctx,
+                               struct fault *why);
+
+/* Forget a waiter: done is not called any more for this ctx. */
+void node_forget(struct node *n, void *ctx);
+
+const struct cluster *node_cluster(const struct node *n);
+uint32_t node_number(const struct node *n); /* of this node in the state; 0 until it is known */
+struct vmm *node_vmm(struct node *n);
+struct clock *node_clock(struct node *n);
+struct entropy *node_entropy(struct node *n);
+
+/* Told of every applied command that changed something, after it. */
+struct node_watch {
+    struct list item;
+    void (*applied)(struct node_watch *w, const struct apply_result *r);
+};
+void node_watch_add(struct node *n, struct node_watch *w); /* kept until node_watch_cut */
+void node_watch_cut(struct node_watch *w);
+
+/* --- host --- */
+
+/* Stop all VMs of this node gracefully; kill those that still run at deadline_ms, on clock->now_ms.
+ * What is wanted of them stays as it is: they start again with the host, or with the node. done is
+ * called, from within node_step, when none runs and the state knows so, or the node is dead. */
+void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx), void *ctx);
+
+/* --- watching the node itself --- */
+
+struct node_view {
+    struct raft_view raft;
+    uint64_t applied_hash; /* of the state */
+    uint64_t proposals, proposals_refused, proposals_timed_out, commands_replayed;
+    uint64_t reports, reports_refused;
+    uint64_t snapshots, snapshot_index;
+    size_t waiting;
+    size_t vms, vms_starting, vms_running; /* of this node, as it knows them */
+    size_t news;                           /* reports that wait or are on their way */
+    bool reconciled;                       /* the vmm was looked at, unknown VMs are settled */
+};
+struct node_view node_view(const struct node *n);

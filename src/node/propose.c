@@ -1,0 +1,122 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "core/limits.h"
+#include "node/state.h"
+#include "wire/proto.h"
+
+enum {
+    ID_SIZE = 16,
+    LEAP_RATE = 60,            /* the clock may gain a minute each second, ... */
+    LEAP_MAX_MS = 3600 * 1000, /* ... and an hour at once */
+};
+
+/*
+ * The time for a command. The state's time never goes back, so a clock that leaps into the future
+ * would leave it there: while the node runs, leaps are followed at a bounded rate. What the clock
+ * says at the start is believed.
+ */
+static uint64_t command_time(struct node *n)
+{
+    struct node_time *t = &n->time;
+    uint64_t wall_ns = n->ports.clock->wall_ns(n->ports.clock);
+    uint64_t now_ms = node_now_ms(n);
+    if (t->last_ns == 0) {
+        *t = (struct node_time){wall_ns, now_ms, LEAP_MAX_MS};
+        return wall_ns;
+    }
+    uint64_t passed_ms = now_ms - t->last_ms;
+    t->budget_ms = MIN(t->budget_ms + passed_ms * LEAP_RATE, (uint64_t)LEAP_MAX_MS);
+    uint64_t even_ns = t->last_ns + passed_ms * UNITS_NS_PER_MS;
+    uint64_t most_ns = even_ns + t->budget_ms * UNITS_NS_PER_MS;
+    uint64_t ns = MIN(wall_ns, most_ns);
+    if (ns > even_ns)
+        t->budget_ms -= (ns - even_ns) / UNITS_NS_PER_MS;
+    t->last_ns = ns;
+    t->last_ms = now_ms;
+    return ns;
+}
+
+static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data **ret,
+                        struct fault *why)
+{
+    Pb__Command c = *cmd;
+    uint8_t id[ID_SIZE];
+    if (!c.has_id || c.id.len == 0) {
+        n->ports.entropy->fill(n->ports.entropy, id, sizeof id);
+        c.has_id = 1;
+        c.id = (ProtobufCBinaryData){sizeof id, id};
+    }
+    PROTO_SET(&c, time_ns, command_time(n));
+    if (!c.has_level)
+        PROTO_SET(&c, level, MAX(cluster_level(n->cluster), 1u));
+    AUTO(buf_done) struct buf b;
+    buf_init(&b, LIMIT_COMMAND_BYTES);
+    proto_pack(&c.base, &b);
+    enum status s = buf_status(&b, why);
+    if (s != ST_OK)
+        return fault_wrap(why, s, "command");
+    *ret = raft_data_new(b.ptr, b.len);
+    return ST_OK;
+}
+
+enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms,
+                         node_done *done, void *ctx, struct fault *why)
+{
+    require(n->started);
+    if (n->dead)
+        return fault_set(why, ST_UNAVAILABLE, "the node has stopped: %s", n->why_dead.text);
+    if (n->proposals.count >= NODE_WAITING_MAX)
+        return fault_set(why, ST_LIMIT, "%zu commands wait already", n->proposals.count);
+    struct raft_data *data;
+    uint64_t index, term;
+    enum status s = pack(n, cmd, &data, why);
+    if (s == ST_OK)
+        s = raft_propose(n->raft, data, &index, &term, why);
+    if (s != ST_OK)
+        return s;
+    n->proposed++;
+    n->busy = true;
+    if (done)
+        waiters_add(&n->proposals, index, term, deadline_ms, done, ctx);
+    return ST_OK;
+}
+
+void node_tell(struct node *n, const struct raft_entry *e, const struct apply_result *r)
+{
+    for (struct waiter *x; (x = waiters_take(&n->proposals, e->index));) {
+        if (r && x->index == e->index && x->term == e->term) {
+            x->done(x->ctx, ST_OK, NULL, r);
+        } else {
+            struct fault why;
+            (void)fault_set(&why, ST_UNAVAILABLE,
+                            "another leader's entry took the place of this command");
+            x->done(x->ctx, ST_UNAVAILABLE, &why, NULL);
+        }
+        free(x);
+    }
+}
+
+void node_expire(struct node *n)
+{
+    uint64_t now_ms = node_now_ms(n);
+    struct fault why;
+    for (struct waiter *x; (x = waiters_take_due(&n->proposals, now_ms));) {
+        n->proposals_timed_out++;
+        (void)fault_set(&why, ST_TIMEOUT, "the command was not committed in time; it may still be");
+        x->done(x->ctx, ST_TIMEOUT, &why, NULL);
+        free(x);
+    }
+    for (struct waiter *x; (x = waiters_take_due(&n->reads, now_ms));) {
+        (void)fault_set(&why, ST_TIMEOUT, "the state was not recent enough in time");
+        x->done(x->ctx, ST_TIMEOUT, &why, NULL);
+        free(x);
+    }
+}
+
+void node_forget(struct node *n, void *ctx)
+{
+    waiters_forget(&n->proposals, ctx);
+    waiters_forget(&n->reads, ctx);
+}

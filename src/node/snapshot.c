@@ -1,0 +1,79 @@
+/*
+ * snapshot: the state as of one entry, packed a chunk each step so that the loop never stalls, and
+ * handed to the log. When it is durable, what it covers leaves the log.
+ */
+#include "node/state.h"
+
+enum { LOG_RETRY_MS = 5 };
+
+static bool due(const struct node *n)
+{
+    return n->command_index >= n->snapshot.done_index + n->config.snapshot_entries;
+}
+
+static void begin(struct node *n)
+{
+    struct node_snapshot *s = &n->snapshot;
+    s->from = cluster_snapshot_new(n->cluster, n->command_term);
+    s->index = cluster_snapshot_index(s->from);
+    s->term = n->command_term;
+    ensure(s->index == n->command_index);
+    buf_init(&s->chunk, LOG_CHUNK_MAX);
+    s->packed = s->last = s->sent = false;
+}
+
+void node_snapshot_done(struct node_snapshot *s)
+{
+    if (!s->from)
+        return;
+    cluster_snapshot_free(s->from);
+    buf_done(&s->chunk);
+    s->from = NULL;
+}
+
+void node_snapshot_step(struct node *n)
+{
+    struct node_snapshot *s = &n->snapshot;
+    if (!s->from) {
+        if (!due(n))
+            return;
+        begin(n);
+    }
+    if (s->sent || (n->log_retry_ms != UINT64_MAX && node_now_ms(n) < n->log_retry_ms))
+        return;
+    if (!s->packed) {
+        buf_reset(&s->chunk);
+        s->last = !cluster_snapshot_next(s->from, NODE_SNAPSHOT_CHUNK, &s->chunk);
+        ensure(!s->chunk.full);
+        s->packed = true;
+    }
+    enum status st = n->log->snapshot(n->log, s->index, s->term, buf_view(&s->chunk), s->last);
+    ensure(st == ST_OK || st == ST_LIMIT);
+    if (st == ST_LIMIT) {
+        n->log_retry_ms = node_now_ms(n) + LOG_RETRY_MS;
+        return;
+    }
+    s->packed = false;
+    s->sent = s->last;
+}
+
+bool node_snapshot_busy(const struct node *n)
+{
+    return n->snapshot.from ? !n->snapshot.sent : due(n);
+}
+
+void node_snapshot_durable(struct node *n, uint64_t index)
+{
+    struct node_snapshot *s = &n->snapshot;
+    if (!s->from || s->index != index)
+        return;
+    node_snapshot_done(s);
+    s->done_index = index;
+    n->snapshots++;
+    uint64_t trail = n->config.trailing_entries;
+    uint64_t first_kept = index + 1 > trail ? index + 1 - trail : 1;
+    first_kept = MAX(first_kept, raft_view(n->raft).first);
+    raft_compact(n->raft, index, first_kept);
+    n->log->compact(n->log, first_kept);
+    n->busy = true;
+}

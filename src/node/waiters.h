@@ -1,0 +1,36 @@
+/*
+ * waiters: who is to be told when the state has come to an index, or when a deadline passes.
+ */
+#pragma once
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "node/node.h"
+
+struct waiter {
+    struct list item;     /* in the order of indexes */
+    struct heap_item due; /* by deadline */
+    uint64_t index, term;
+    node_done *done;
+    void *ctx;
+};
+
+struct waiters {
+    struct list all;
+    struct heap due;
+    size_t count;
+};
+
+void waiters_init(struct waiters *w);
+/* Everyone who still waits is told s. */
+void waiters_done(struct waiters *w, enum status s, const char *text);
+
+/* index is not below that of any before. */
+void waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t deadline_ms,
+                 node_done *done, void *ctx);
+/* The first one that waits for index or less; NULL when there is none. It is the caller's, who tells
+ * it and frees it. */
+struct waiter *waiters_take(struct waiters *w, uint64_t index);
+/* Likewise the first whose deadline has come. */
+struct waiter *waiters_take_due(struct waiters *w, uint64_t now_ms);
+void waiters_forget(struct waiters *w, void *ctx);
