@@ -1,0 +1,344 @@
+#include "ops/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pb/cluster.pb-c.h"
+#include "pb/event.pb-c.h"
+#include "pb/image.pb-c.h"
+#include "pb/node.pb-c.h"
+#include "pb/operation.pb-c.h"
+#include "pb/vm.pb-c.h"
+
+#define ROW(id_, name_, method_, path_) \
+    [id_] = {.id = id_, .name = name_, .method = method_, .path = path_
+#define TAKES(type)   .request = &pb__##type##__descriptor
+#define ANSWERS(type) .response = &pb__##type##__descriptor
+
+/* clang-format off */
+static const struct op rows[OP_COUNT] = {
+    ROW(OP_VM_CREATE, "vm.create", "POST", "/v1/vms"),
+        .doc = "Make a VM, and start it unless told not to",
+        .args = "[NAME]",
+        .examples = {"blixard vm create web-1 --image debian --memory 1GiB",
+                     "blixard vm create --image debian --dry-run"},
+        .flags = OP_MUTATES | OP_SLOW,
+        TAKES(vm_create_request), ANSWERS(operation)},
+    ROW(OP_VM_LS, "vm.ls", "GET", "/v1/vms"),
+        .doc = "List VMs",
+        .args = "",
+        .examples = {"blixard vm ls", "blixard vm ls --filter 'phase==running && node==1' -o json"},
+        .flags = OP_LIST,
+        TAKES(list_query), ANSWERS(vm)},
+    ROW(OP_VM_SHOW, "vm.show", "GET", "/v1/vms/{name}"),
+        .doc = "Show a VM: what it should be and what it is",
+        .args = "NAME",
+        .examples = {"blixard vm show web-1", "blixard vm show web-1 -o yaml"},
+        .flags = OP_PROJECT,
+        TAKES(empty), ANSWERS(vm)},
+    ROW(OP_VM_UPDATE, "vm.update", "PATCH", "/v1/vms/{name}"),
+        .doc = "Change what a VM should be; it holds from its next start",
+        .args = "NAME",
+        .examples = {"blixard vm update web-1 --vcpus 2 --memory 2GiB"},
+        .flags = OP_MUTATES | OP_PROJECT,
+        TAKES(vm_update_request), ANSWERS(vm)},
+    ROW(OP_VM_DELETE, "vm.delete", "DELETE", "/v1/vms/{name}"),
+        .doc = "Stop a VM and remove it with its disks",
+        .args = "NAME",
+        .examples = {"blixard vm delete web-1", "blixard vm delete web-1 --force --yes"},
+        .flags = OP_MUTATES | OP_SLOW | OP_DESTROYS | OP_PROJECT,
+        TAKES(delete_request), ANSWERS(operation)},
+    ROW(OP_VM_START, "vm.start", "POST", "/v1/vms/{name}/start"),
+        .doc = "Start a VM",
+        .args = "NAME",
+        .examples = {"blixard vm start web-1"},
+        .flags = OP_MUTATES | OP_SLOW | OP_PROJECT,
+        TAKES(vm_power_request), ANSWERS(operation)},
+    ROW(OP_VM_STOP, "vm.stop", "POST", "/v1/vms/{name}/stop"),
+        .doc = "Ask a VM's guest to power off; end it when its deadline passes",
+        .args = "NAME",
+        .examples = {"blixard vm stop web-1", "blixard vm stop web-1 --force"},
+        .flags = OP_MUTATES | OP_SLOW | OP_PROJECT,
+        TAKES(vm_power_request), ANSWERS(operation)},
+    ROW(OP_VM_RESTART, "vm.restart", "POST", "/v1/vms/{name}/restart"),
+        .doc = "Stop a VM if it runs, then start it",
+        .args = "NAME",
+        .examples = {"blixard vm restart web-1"},
+        .flags = OP_MUTATES | OP_SLOW | OP_PROJECT,
+        TAKES(vm_power_request), ANSWERS(operation)},
+    ROW(OP_VM_PAUSE, "vm.pause", "POST", "/v1/vms/{name}/pause"),
+        .doc = "Hold a VM's CPUs; its memory stays",
+        .args = "NAME",
+        .examples = {"blixard vm pause web-1"},
+        .flags = OP_MUTATES | OP_SLOW | OP_PROJECT,
+        TAKES(vm_power_request), ANSWERS(operation)},
+    ROW(OP_VM_RESUME, "vm.resume", "POST", "/v1/vms/{name}/resume"),
+        .doc = "Let a paused VM go on",
+        .args = "NAME",
+        .examples = {"blixard vm resume web-1"},
+        .flags = OP_MUTATES | OP_SLOW | OP_PROJECT,
+        TAKES(vm_power_request), ANSWERS(operation)},
+    ROW(OP_VM_LOGS, "vm.logs", "GET", "/v1/vms/{name}/logs"),
+        .doc = "Show what a VM wrote to its console",
+        .args = "NAME",
+        .examples = {"blixard vm logs web-1", "blixard vm logs web-1 --follow"},
+        .flags = OP_STREAM | OP_PROJECT,
+        TAKES(vm_logs_query)},
+    ROW(OP_VM_CONSOLE, "vm.console", "GET", "/v1/vms/{name}/console"),
+        .doc = "Attach the terminal to a VM's console",
+        .args = "NAME",
+        .examples = {"blixard vm console web-1"},
+        .flags = OP_SOCKET | OP_BY_HAND | OP_PROJECT,
+        TAKES(empty)},
+    ROW(OP_VM_EXEC, "vm.exec", "GET", "/v1/vms/{name}/exec"),
+        .doc = "Run a command in a VM and exit with its status",
+        .args = "NAME COMMAND...",
+        .examples = {"blixard vm exec web-1 uname -a", "blixard vm exec web-1 --tty -- /bin/sh"},
+        .flags = OP_SOCKET | OP_BY_HAND | OP_PROJECT,
+        TAKES(vm_exec_query)},
+    ROW(OP_VM_PUSH, "vm.push", "PUT", "/v1/vms/{name}/files"),
+        .doc = "Write a file in a VM",
+        .args = "NAME FILE PATH",
+        .examples = {"blixard vm push web-1 app.conf /etc/app.conf"},
+        .flags = OP_UPLOAD | OP_BY_HAND | OP_PROJECT,
+        TAKES(vm_file_query)},
+    ROW(OP_VM_PULL, "vm.pull", "GET", "/v1/vms/{name}/files"),
+        .doc = "Read a file from a VM",
+        .args = "NAME PATH FILE",
+        .examples = {"blixard vm pull web-1 /var/log/dmesg dmesg.txt"},
+        .flags = OP_STREAM | OP_BY_HAND | OP_PROJECT,
+        TAKES(vm_file_query)},
+    ROW(OP_VM_STATS, "vm.stats", "GET", "/v1/vms/{name}/stats"),
+        .doc = "Show what a running VM uses",
+        .args = "NAME",
+        .examples = {"blixard vm stats web-1"},
+        .flags = OP_PROJECT,
+        TAKES(empty), ANSWERS(vm_stats)},
+
+    ROW(OP_IMAGE_BUILD, "image.build", "POST", "/v1/images"),
+        .doc = "Build an image from Debian packages",
+        .args = "NAME",
+        .examples = {"blixard image build tiny",
+                     "blixard image build debian --root minbase --package openssh-server"},
+        .flags = OP_MUTATES | OP_SLOW,
+        TAKES(image_request), ANSWERS(operation)},
+    ROW(OP_IMAGE_IMPORT, "image.import", "POST", "/v1/images/import"),
+        .doc = "Import an image from files on the node",
+        .args = "NAME",
+        .examples = {"blixard image import mine --kernel /srv/vmlinux --initrd /srv/initrd.img",
+                     "blixard image import disk --root /srv/disk.qcow2"},
+        .flags = OP_MUTATES | OP_SLOW,
+        TAKES(image_request), ANSWERS(operation)},
+    ROW(OP_IMAGE_LS, "image.ls", "GET", "/v1/images"),
+        .doc = "List images",
+        .args = "",
+        .examples = {"blixard image ls"},
+        .flags = OP_LIST,
+        TAKES(list_query), ANSWERS(image)},
+    ROW(OP_IMAGE_SHOW, "image.show", "GET", "/v1/images/{name}"),
+        .doc = "Show an image and what it is made of",
+        .args = "NAME",
+        .examples = {"blixard image show debian"},
+        .flags = OP_PROJECT,
+        TAKES(empty), ANSWERS(image)},
+    ROW(OP_IMAGE_DELETE, "image.delete", "DELETE", "/v1/images/{name}"),
+        .doc = "Remove an image that no VM uses",
+        .args = "NAME",
+        .examples = {"blixard image delete debian"},
+        .flags = OP_MUTATES | OP_SLOW | OP_DESTROYS | OP_PROJECT,
+        TAKES(delete_request), ANSWERS(operation)},
+
+    ROW(OP_NODE_LS, "node.ls", "GET", "/v1/nodes"),
+        .doc = "List the machines of the cluster",
+        .args = "",
+        .examples = {"blixard node ls"},
+        .flags = OP_LIST,
+        TAKES(list_query), ANSWERS(node)},
+    ROW(OP_NODE_SHOW, "node.show", "GET", "/v1/nodes/{name}"),
+        .doc = "Show a machine of the cluster",
+        .args = "[NAME]",
+        .examples = {"blixard node show", "blixard node show n1 -o json"},
+        TAKES(empty), ANSWERS(node)},
+    ROW(OP_NODE_SHUTDOWN, "node.shutdown", "POST", "/v1/nodes/{name}/shutdown"),
+        .doc = "Stop all VMs of a node; they start again with the host",
+        .args = "[NAME]",
+        .examples = {"blixard node shutdown --yes", "blixard node shutdown n1 --timeout 90s"},
+        .flags = OP_DESTROYS,
+        TAKES(shutdown_request)},
+
+    ROW(OP_CLUSTER_SHOW, "cluster.show", "GET", "/v1/cluster"),
+        .doc = "Show the cluster",
+        .args = "",
+        .examples = {"blixard cluster show"},
+        TAKES(empty), ANSWERS(cluster)},
+    ROW(OP_TENANT_CREATE, "tenant.create", "POST", "/v1/tenants"),
+        .doc = "Make a tenant",
+        .args = "NAME",
+        .examples = {"blixard tenant create acme --title 'Acme Corporation'"},
+        .flags = OP_MUTATES,
+        TAKES(tenant_request), ANSWERS(tenant)},
+    ROW(OP_TENANT_LS, "tenant.ls", "GET", "/v1/tenants"),
+        .doc = "List tenants",
+        .args = "",
+        .examples = {"blixard tenant ls"},
+        .flags = OP_LIST,
+        TAKES(list_query), ANSWERS(tenant)},
+    ROW(OP_TENANT_SHOW, "tenant.show", "GET", "/v1/tenants/{name}"),
+        .doc = "Show a tenant",
+        .args = "NAME",
+        .examples = {"blixard tenant show acme"},
+        TAKES(empty), ANSWERS(tenant)},
+    ROW(OP_TENANT_DELETE, "tenant.delete", "DELETE", "/v1/tenants/{name}"),
+        .doc = "Remove a tenant that has no projects",
+        .args = "NAME",
+        .examples = {"blixard tenant delete acme"},
+        .flags = OP_MUTATES | OP_DESTROYS,
+        TAKES(delete_request)},
+    ROW(OP_PROJECT_CREATE, "project.create", "POST", "/v1/projects"),
+        .doc = "Make a project",
+        .args = "NAME",
+        .examples = {"blixard project create shop --tenant acme"},
+        .flags = OP_MUTATES,
+        TAKES(project_request), ANSWERS(project)},
+    ROW(OP_PROJECT_LS, "project.ls", "GET", "/v1/projects"),
+        .doc = "List projects",
+        .args = "",
+        .examples = {"blixard project ls --filter tenant==acme"},
+        .flags = OP_LIST,
+        TAKES(list_query), ANSWERS(project)},
+    ROW(OP_PROJECT_SHOW, "project.show", "GET", "/v1/projects/{name}"),
+        .doc = "Show a project",
+        .args = "NAME",
+        .examples = {"blixard project show shop"},
+        TAKES(empty), ANSWERS(project)},
+    ROW(OP_PROJECT_DELETE, "project.delete", "DELETE", "/v1/projects/{name}"),
+        .doc = "Remove a project that has neither VMs nor images",
+        .args = "NAME",
+        .examples = {"blixard project delete shop"},
+        .flags = OP_MUTATES | OP_DESTROYS,
+        TAKES(delete_request)},
+
+    ROW(OP_OP_LS, "op.ls", "GET", "/v1/operations"),
+        .doc = "List operations: what was asked for that takes time",
+        .args = "",
+        .examples = {"blixard op ls", "blixard op ls --filter phase==running"},
+        .flags = OP_LIST,
+        TAKES(list_query), ANSWERS(operation)},
+    ROW(OP_OP_SHOW, "op.show", "GET", "/v1/operations/{name}"),
+        .doc = "Show an operation",
+        .args = "ID",
+        .examples = {"blixard op show 5f3a"},
+        TAKES(empty), ANSWERS(operation)},
+    ROW(OP_OP_WAIT, "op.wait", "GET", "/v1/operations/{name}/wait"),
+        .doc = "Wait until an operation has ended, or the time is over",
+        .args = "ID",
+        .examples = {"blixard op wait 5f3a --timeout 5m"},
+        TAKES(operation_wait_query), ANSWERS(operation)},
+    ROW(OP_OP_CANCEL, "op.cancel", "DELETE", "/v1/operations/{name}"),
+        .doc = "Give up an operation that still runs",
+        .args = "ID",
+        .examples = {"blixard op cancel 5f3a"},
+        .flags = OP_MUTATES,
+        TAKES(empty), ANSWERS(operation)},
+    ROW(OP_EVENTS, "events", "GET", "/v1/events"),
+        .doc = "Show what happened, and go on with what happens",
+        .args = "",
+        .examples = {"blixard events --follow", "blixard events --since 0 --kind vm"},
+        .flags = OP_STREAM | OP_BY_HAND,
+        TAKES(events_query), ANSWERS(event)},
+    ROW(OP_VERSION, "version", "GET", "/v1/version"),
+        .doc = "Show the versions of the command line and of the node that answers",
+        .args = "",
+        .examples = {"blixard version"},
+        .flags = OP_BY_HAND,
+        TAKES(empty), ANSWERS(version_info)},
+    ROW(OP_OPENAPI, "openapi", "GET", "/v1/openapi.json"),
+        .doc = "The description of this API as an OpenAPI 3.1 document",
+        .args = "",
+        .examples = {"blixard api GET /v1/openapi.json"},
+        .flags = OP_RAW,
+        TAKES(empty)},
+    ROW(OP_LIVEZ, "livez", "GET", "/livez"),
+        .doc = "Is the daemon alive; ?verbose lists the checks",
+        .args = "",
+        .examples = {"blixard api GET /livez"},
+        .flags = OP_OPEN | OP_RAW,
+        TAKES(empty)},
+    ROW(OP_READYZ, "readyz", "GET", "/readyz"),
+        .doc = "Can the node serve requests; ?verbose lists the checks",
+        .args = "",
+        .examples = {"blixard api GET /readyz"},
+        .flags = OP_OPEN | OP_RAW,
+        TAKES(empty)},
+    ROW(OP_METRICS, "metrics", "GET", "/metrics"),
+        .doc = "Metrics as Prometheus text, or OpenMetrics when that is accepted",
+        .args = "",
+        .examples = {"blixard api GET /metrics"},
+        .flags = OP_RAW,
+        TAKES(empty)},
+};
+/* clang-format on */
+
+const struct op *op_table(size_t *ret_count)
+{
+    *ret_count = OP_COUNT;
+    return rows;
+}
+
+const struct op *op_get(enum op_id id)
+{
+    require((size_t)id < OP_COUNT);
+    return &rows[id];
+}
+
+const struct op *op_find(const char *name)
+{
+    for (size_t i = 0; i < OP_COUNT; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* Does `path` have the form of `pattern`, segment by segment? {name} stands for one that is not
+ * empty. */
+static bool path_matches(const char *pattern, struct str path, struct str *ret_param)
+{
+    struct str want = str_from(pattern), wanted, segment;
+    for (;;) {
+        bool more_want = str_cut(&want, '/', &wanted);
+        bool more = str_cut(&path, '/', &segment);
+        if (str_is(wanted, "{name}") && segment.len > 0)
+            *ret_param = segment;
+        else if (!str_eq(wanted, segment))
+            return false;
+        if (more_want != more)
+            return false;
+        if (!more)
+            return true;
+    }
+}
+
+static void add_allowed(char allowed[64], const char *method)
+{
+    size_t len = strlen(allowed);
+    (void)snprintf(allowed + len, 64 - len, "%s%s", len > 0 ? ", " : "", method);
+}
+
+const struct op *op_route(struct str method, struct str path, struct str *ret_param,
+                          char ret_allowed[64])
+{
+    char allowed[64] = "";
+    *ret_param = (struct str){"", 0};
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        struct str param = {"", 0};
+        if (!path_matches(rows[i].path, path, &param))
+            continue;
+        if (str_is(method, rows[i].method)) {
+            *ret_param = param;
+            return &rows[i];
+        }
+        add_allowed(allowed, rows[i].method);
+    }
+    memcpy(ret_allowed, allowed, sizeof allowed);
+    return NULL;
+}
