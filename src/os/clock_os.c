@@ -1,0 +1,33 @@
+#include "os/clock_os.h"
+
+#include <time.h>
+
+static uint64_t now_ns(clockid_t id)
+{
+    struct timespec t;
+    ensure(clock_gettime(id, &t) == 0);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now_ms(struct clock *c)
+{
+    (void)c;
+    return now_ns(CLOCK_MONOTONIC) / 1000000;
+}
+
+static uint64_t boot_ms(struct clock *c)
+{
+    (void)c;
+    return now_ns(CLOCK_BOOTTIME) / 1000000;
+}
+
+static uint64_t wall_ns(struct clock *c)
+{
+    (void)c;
+    return now_ns(CLOCK_REALTIME);
+}
+
+void clock_os_init(struct clock *c)
+{
+    *c = (struct clock){.now_ms = now_ms, .boot_ms = boot_ms, .wall_ns = wall_ns};
+}
