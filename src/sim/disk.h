@@ -1,0 +1,49 @@
+/*
+ * sim/disk: a disk with a page cache, in memory.
+ *
+ * It keeps the promise of port/disk.h and no stronger one. What was written and not synced may be on
+ * the platter after a power cut or not, each sector of 512 bytes and each name by itself. When only
+ * the daemon dies the cache stays, so that the next one reads what is not durable. A failed sync
+ * loses what it should have written from the dirty pages, as Linux does: they read as written, and
+ * no later sync will write them.
+ *
+ * Operations are counted; at a given one the disk freezes: it is carried out in part or not at all,
+ * and from then on everything fails. So a crash can be put at every position.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "port/disk.h"
+#include "sim/sim.h"
+
+enum { SECTOR = 512 };
+
+struct sim_disk {
+    struct disk port;
+    struct sim *sim;
+    struct map names;    /* as seen: name -> struct inode */
+    struct map platter;  /* as a power cut would leave them, but for `pending` */
+    struct list inodes;  /* all */
+    struct list pending; /* changes of names that no sync_dir followed */
+    uint64_t ops;
+    uint64_t crash_at_op; /* UINT64_MAX: never */
+    bool frozen;
+    bool full;       /* no space */
+    bool recovering; /* reads may fail only then: a running node does not read */
+};
+
+void sim_disk_init(struct sim_disk *d, struct sim *s);
+void sim_disk_done(struct sim_disk *d);
+
+/* Freeze at the n-th operation from now (1 is the next). */
+void sim_disk_crash_after(struct sim_disk *d, uint64_t ops);
+/* The daemon died: files it had open are closed, the cache stays. */
+void sim_disk_thaw(struct sim_disk *d);
+/* The machine lost power. */
+void sim_disk_power_cut(struct sim_disk *d);
+/* An orderly shutdown writes everything out. */
+void sim_disk_flush(struct sim_disk *d);
+
+/* What is on the platter and nothing else, as a disk of its own without faults. */
+void sim_disk_copy_platter(const struct sim_disk *d, struct sim *s, struct sim_disk *out);
