@@ -189,6 +189,17 @@ static const char *tag(void)
     return text;
 }
 
+enum { CGROUP_TREES = 4 };
+
+/* The cgroup of our helper, in the i-th of the trees that a machine may have. */
+static const char *cgroup(size_t i)
+{
+    static const char *const tree[CGROUP_TREES] = {"", "memory/", "cpu/", "pids/"};
+    static char path[128];
+    (void)snprintf(path, sizeof path, "/sys/fs/cgroup/%sblixard-%s", tree[i], tag());
+    return path;
+}
+
 /* Where this machine cannot do something as root, the tests go on without it. */
 static void start(struct site *s)
 {
@@ -196,6 +207,8 @@ static void start(struct site *s)
     struct fault why;
     helper_defaults(&i);
     memcpy(i.tag, tag(), REQUEST_TAG_MAX);
+    for (size_t k = 0; k < CGROUP_TREES; k++)
+        (void)rmdir(cgroup(k)); /* empty, of a run of the same tag that was killed */
     memcpy(i.qemu, qemu, sizeof qemu);
     (void)snprintf(i.shim, sizeof i.shim, "%s", build_file("guest/shim/blixard-shim"));
     must(helper_start(s->loop, build_file("src/host/blixard-helper"), &i, NULL, NULL, &s->host,
@@ -421,7 +434,6 @@ struct shim_record site_shim_record(struct site *s, const char *uid)
 
 void site_close(struct site *s)
 {
-    static const char *const tree[] = {"", "memory/", "cpu/", "pids/"};
     DIR *d = opendir(s->dir);
     for (struct dirent *e; d && (e = readdir(d));) {
         if (strlen(e->d_name) != 32)
@@ -442,10 +454,7 @@ void site_close(struct site *s)
         (void)closedir(d);
     site_drop(s);
     CHECK_EQ(0, rmdir(s->dir));
-    for (size_t i = 0; i < ARRAY_COUNT(tree); i++) {
-        char path[128];
-        (void)snprintf(path, sizeof path, "/sys/fs/cgroup/%sblixard-%s", tree[i], tag());
-        CHECK(access(path, F_OK) != 0);
-    }
+    for (size_t i = 0; i < CGROUP_TREES; i++)
+        CHECK(access(cgroup(i), F_OK) != 0);
     loop_close(s->loop);
 }
