@@ -249,7 +249,7 @@ static int show_dry(struct cli *c, const struct answer *a)
         desc = row->response;
     cli_note("nothing was changed: this is what would be");
     if (a->dry_run[0])
-        cli_note("not checked: %s", a->dry_run);
+        cli_note("%s", a->dry_run);
     return a->json && desc ? call_show(c, desc, noun, a->json) : 0;
 }
 

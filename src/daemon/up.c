@@ -85,9 +85,10 @@ static enum status enter(const struct config *c, const struct identity *who, int
     if (s != ST_OK)
         return fault_hint(why, "data_dir and run_dir must be directories that this user may write");
     s = file_lock(AT_FDCWD, PATH_LOCK, ret_lock, why);
-    if (s == ST_IN_USE)
-        (void)fault_wrap(why, s, "another daemon uses %s", c->data_dir);
-    return s;
+    if (s != ST_IN_USE)
+        return s;
+    (void)fault_wrap(why, s, "another daemon uses %s", c->data_dir);
+    return fault_hint(why, "stop it, or give this one a data_dir of its own");
 }
 
 static enum status reread(void *ctx, struct config *ret, struct fault *why)
@@ -142,8 +143,11 @@ int up_main(int argc, char **argv)
                                  (enum log_level)c.log.level, c.log.rate_per_s, wall_ns);
     enum status s = serve(&c, whole, log, &why);
     if (s != ST_OK) {
-        log_fault(log, LOG_ERROR, "daemon.failed", &why);
-        (void)complain(&why);
+        /* Once: as people read it on a terminal, as an event for whoever collects them. */
+        if (isatty(STDERR_FILENO))
+            (void)complain(&why);
+        else
+            log_fault(log, LOG_ERROR, "daemon.failed", &why);
     }
     log_free(log);
     return status_exit(s);
