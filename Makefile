@@ -2,9 +2,10 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 comma  := ,
+SECONDS ?= 60
 
-# $(call setup,FOLDER,OPTIONS): configure once, or again when options changed.
-setup = mkdir -p $(BUILD) && { [ -f $(BUILD)/$(1)/build.ninja ] || meson setup $(BUILD)/$(1) $(2) >$(BUILD)/$(1).log 2>&1 || { cat $(BUILD)/$(1).log; exit 1; }; }
+# $(call setup,FOLDER,OPTIONS): configure; again, from nothing, when the options are others.
+setup = tools/setup $(BUILD)/$(1) $(2)
 
 all: $(BUILD)/packages
 	@$(call setup,release,--prefix=$(PREFIX) --libexecdir=libexec -Doptimization=2 -Ddebug=true -Dhardening=true)
@@ -16,6 +17,22 @@ $(BUILD)/packages: tools/packages
 	@tools/packages --install
 	@mkdir -p $(BUILD) && touch $@
 
+# What gcc and clang must agree on.
+clang: $(BUILD)/packages
+	@CC=clang $(call setup,clang,-Doptimization=2)
+	@ninja -C $(BUILD)/clang --quiet src/sim/blixard-sim
+
+tsan: $(BUILD)/packages
+	@CC=clang $(call setup,tsan,-Db_sanitize=thread -Db_lundef=false)
+	@ninja -C $(BUILD)/tsan --quiet tests/test_loop tests/test_journal_thread
+	@$(BUILD)/tsan/tests/test_loop && $(BUILD)/tsan/tests/test_journal_thread
+
+cov: $(BUILD)/packages
+	@$(call setup,cov,-Db_coverage=true)
+	@ninja -C $(BUILD)/cov --quiet
+	@meson test -C $(BUILD)/cov --no-rebuild --suite unit
+	@ninja -C $(BUILD)/cov coverage-text && cat $(BUILD)/cov/meson-logs/coverage.txt
+
 debug: $(BUILD)/packages
 	@$(call setup,debug,-Db_sanitize=address$(comma)undefined -Dwerror=$(if $(CI),true,false))
 	@ninja -C $(BUILD)/debug --quiet
@@ -23,23 +40,24 @@ debug: $(BUILD)/packages
 demo: all
 	@tools/demo $(BUILD)
 
-test: all debug
+test: all debug clang
 	@tools/test $(BUILD)
 
 bench: all
 	@tools/bench $(BUILD)
 
-soak: all
+soak: all clang
 	@$(BUILD)/release/src/sim/blixard-sim --seeds 2000
+	@tools/sim_hashes $(BUILD)/clang/src/sim/blixard-sim
 	@tools/mutants/run $(BUILD)
 
 fuzz: $(BUILD)/packages
 	@CC=clang $(call setup,fuzz,-Dfuzz=true -Db_sanitize=address$(comma)undefined -Db_lundef=false)
 	@ninja -C $(BUILD)/fuzz --quiet
-	@tools/fuzz $(BUILD)/fuzz
+	@tools/fuzz $(BUILD)/fuzz $(SECONDS)
 
 install: all
-	meson install -C $(BUILD)/release --no-rebuild
+	@meson install -C $(BUILD)/release --no-rebuild --quiet
 
 fmt:
 	@git ls-files '*.[ch]' | xargs clang-format -i
@@ -47,4 +65,4 @@ fmt:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all debug demo test bench soak fuzz install fmt clean
+.PHONY: all clang tsan cov debug demo test bench soak fuzz install fmt clean

@@ -364,7 +364,7 @@ void config_derive(struct config *c, struct str hostname)
                                                              : first.ptr[i];
     derive(c, "name", str_from(name));
     derive_path(c, "api.socket", c->run_dir, "api.sock");
-    derive_path(c, "image.cache_dir", c->data_dir, "images");
+    derive_path(c, "image.cache_dir", c->data_dir, "cache");
 }
 
 static enum status contradicts(struct fault *why, const char *key, const char *text)

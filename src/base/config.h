@@ -60,7 +60,6 @@ struct config {
     struct {
         char socket[CONFIG_SOCKET_MAX];
         uint32_t socket_mode;
-        uint64_t max_body_size;
         uint32_t max_clients;
     } api;
     struct {

@@ -54,13 +54,13 @@ const struct config_key config_keys[] = {
      .doc = "Unix socket on which the API is served."},
     {"api.socket_mode", MODE(api.socket_mode), .initial = "0660",
      .doc = "Permissions of that socket."},
-    {"api.max_body", SIZE(api.max_body_size, 64 * KIB, 64 * MIB), .initial = "1MiB",
-     .doc = "Largest body of a request that is held in memory."},
     {"api.max_clients", INTEGER(api.max_clients, 1, 65536), .initial = "256",
      .doc = "Connections open at a time; further ones are refused."},
 
-    {"image.cache_dir", PATH(image.cache_dir), .initial = "", .unset = "`images` in `data_dir`",
-     .doc = "Directory of images."},
+    {"image.cache_dir", PATH(image.cache_dir), .initial = "", .unset = "`cache` in `data_dir`",
+     .doc =
+         "Directory of downloaded kernel packages. One outside of `data_dir` must be writable by "
+         "the daemon's user."},
 
     {"journal.segment_size", SIZE(journal.segment_size, 8 * MIB, 1 * GIB), .initial = "16MiB",
      .doc = "Size of one file of the log; its space is taken from the disk in advance."},

@@ -121,7 +121,8 @@ static bool read_addresses(struct str text, struct config_addresses *field)
     for (bool more = true; more;) {
         struct str item;
         more = str_cut(&text, ',', &item);
-        if (v.count == CONFIG_ADDRESSES_MAX || !ip_parse(str_trim(item), &v.item[v.count++]))
+        if (v.count == CONFIG_ADDRESSES_MAX || !ip_parse(str_trim(item), &v.item[v.count]) ||
+            v.item[v.count++].family != 4)
             return false;
     }
     *field = v;
@@ -227,7 +228,7 @@ void config_value_expects(const struct config_key *k, struct buf *out)
         return;
     case CONFIG_ACCOUNT: buf_text(out, "a name of at most 32 of a-z, 0-9, - and _"); return;
     case CONFIG_PATH: buf_fmt(out, "an absolute path of at most %zu bytes", k->size - 1); return;
-    case CONFIG_ADDRESSES: buf_fmt(out, "at most %d IP addresses", CONFIG_ADDRESSES_MAX); return;
+    case CONFIG_ADDRESSES: buf_fmt(out, "at most %d IPv4 addresses", CONFIG_ADDRESSES_MAX); return;
     case CONFIG_SUBNET:
         buf_fmt(out, "an IPv4 network such as 10.83.0.0/16, of %" PRIu64 " to %" PRIu64 " bits",
                 k->min, k->max);

@@ -199,3 +199,10 @@ void ip_net_format(const struct ip_net *n, char out[IP_TEXT_MAX])
     (void)snprintf(out, IP_TEXT_MAX, "%u.%u.%u.%u/%u", a >> 24, a >> 16 & 255, a >> 8 & 255,
                    a & 255, n->bits);
 }
+
+uint32_t ip_v4(const struct ip *ip)
+{
+    require(ip->family == 4);
+    return (uint32_t)ip->byte[0] << 24 | (uint32_t)ip->byte[1] << 16 | (uint32_t)ip->byte[2] << 8 |
+           ip->byte[3];
+}

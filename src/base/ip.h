@@ -28,6 +28,8 @@ bool ip_parse(struct str text, struct ip *ret);           /* "10.0.0.1", "fe80::
 bool ip_port_parse(struct str text, struct ip_port *ret); /* "10.0.0.1:80", "[::1]:80"; port > 0 */
 bool ip_net_parse(struct str text, struct ip_net *ret);   /* "10.83.0.0/16" */
 
+uint32_t ip_v4(const struct ip *ip); /* host order; it must be of that family */
+
 /* In the form of RFC 5952; "" for none. */
 void ip_format(const struct ip *ip, char out[IP_TEXT_MAX]);
 void ip_port_format(const struct ip_port *p, char out[IP_TEXT_MAX]);

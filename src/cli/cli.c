@@ -162,10 +162,7 @@ static int run_command(struct cli *c)
     enum status s = check_arguments(c, &why);
     if (s != ST_OK)
         return cli_misused(c, &why);
-    if (c->command->run)
-        return c->command->run(c);
-    (void)fault_set(&why, ST_UNSUPPORTED, "this program is the command line alone");
-    return cli_fail(c, &why);
+    return c->command->run(c);
 }
 
 /* __complete WORD...: the words as they are, flags too. */
@@ -217,9 +214,10 @@ static int run_line(struct cli *c, size_t count, const char *const *word)
     return known == ST_OK ? run_command(c) : cli_misused(c, &wrong);
 }
 
-int cli_main(int argc, char **argv)
+int cli_main(int argc, char **argv, cli_up *up)
 {
     struct cli *c = NEW(struct cli);
+    c->up = up;
     c->stop_fd = -1;
     term_init(&c->term);
     commands_init(&c->commands);

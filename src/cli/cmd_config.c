@@ -1,4 +1,4 @@
-/* config: check, show and docs; they ask no node. */
+/* config: check, show and docs; up: become the node. They ask no node. */
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +9,19 @@
 static const char *file_of(const struct cli *c)
 {
     return given_get(&c->given, FLAG_CONFIG);
+}
+
+int up_run(struct cli *c)
+{
+    struct fault why;
+    struct config config;
+    if (!c->up) {
+        (void)fault_set(&why, ST_UNSUPPORTED, "this program is the command line alone");
+        return cli_fail(c, &why);
+    }
+    if (node_config_read(file_of(c), &config, &why) != ST_OK)
+        return cli_fail(c, &why);
+    return c->up(file_of(c), &config);
 }
 
 int config_check_run(struct cli *c)

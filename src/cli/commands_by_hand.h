@@ -14,5 +14,6 @@ command_run op_wait_run;
 command_run events_run;
 command_run api_run;
 command_run version_run, help_run, completion_run, complete_run;
+command_run up_run;
 command_run config_check_run, config_show_run, config_docs_run;
 command_run doctor_run;

@@ -5,5 +5,5 @@
 int main(int argc, char **argv)
 {
     json_setup();
-    return cli_main(argc, argv);
+    return cli_main(argc, argv, NULL);
 }

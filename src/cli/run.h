@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "cli/cli.h"
 #include "cli/command.h"
 #include "cli/http_client.h"
 #include "cli/output.h"
@@ -24,6 +25,7 @@ enum {
 struct cli {
     struct commands commands;
     const struct command *command;
+    cli_up *up;         /* or NULL */
     struct flags flags; /* of the command */
     struct given given;
     struct term term;

@@ -16,6 +16,7 @@
 #include "daemon/meters.h"
 #include "daemon/paths.h"
 #include "daemon/probe_cache.h"
+#include "daemon/resolv.h"
 #include "host/helper.h"
 #include "http/http.h"
 #include "image/store.h"
@@ -289,12 +290,10 @@ static enum status open_vmm(struct daemon *d, struct fault *why)
     };
     if (tsc_measure_khz(&v.tsc_khz, &no_tsc) != ST_OK)
         log_fault(d->log, LOG_WARN, "tsc.unknown", &no_tsc);
+    if (c->vm.dns.count == 0)
+        resolv_servers(v.dns, VMM_QEMU_DNS_MAX, &v.dns_count);
     for (size_t i = 0; i < c->vm.dns.count; i++)
-        if (c->vm.dns.item[i].family == 4) {
-            const uint8_t *b = c->vm.dns.item[i].byte;
-            v.dns[v.dns_count++] =
-                (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-        }
+        v.dns[v.dns_count++] = ip_v4(&c->vm.dns.item[i]);
     return vmm_qemu_new(d->loop, d->host, &d->clock, &d->entropy, &v, &d->vmm, why);
 }
 
@@ -417,19 +416,22 @@ enum status daemon_open(struct config *config, daemon_reread *reread, void *rere
                          .listen_fd = -1};
     LOG(log, LOG_INFO, "daemon.starting", F_STR("version", BLIXARD_VERSION),
         F_STR("name", config->name), F_STR("data_dir", config->data_dir));
+    bool fresh = false;
     enum status s = paths_find(config, program, &d->paths, why);
     if (s == ST_OK)
         s = open_loop(d, why);
     if (s == ST_OK)
         s = open_socket(d, why);
     if (s == ST_OK) {
-        probe_cached(config, &d->probe);
+        probe_cache_get(config, &d->probe, &fresh);
         LOG(log, LOG_INFO, "probe", F_STR("qemu", d->probe.qemu_version),
             F_STR("why", d->probe.why), F_STR("hint", d->probe.problem));
         s = open_helper(d, why);
     }
     if (s == ST_OK)
         s = identity_assume(who, why);
+    if (s == ST_OK && fresh)
+        probe_cache_save(config, &d->probe);
     if (s == ST_OK)
         s = open_key(d, why);
     if (s == ST_OK)

@@ -2,7 +2,6 @@
  * blixard: one program. Its first word decides what it is: the node, a job of its image store, or the
  * command line.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -16,7 +15,5 @@ int main(int argc, char **argv)
     json_setup();
     if (strcmp(word, JOB_ARGUMENT) == 0 && argc == 5)
         return job_main(argc - 2, argv + 2);
-    if (strcmp(word, "up") == 0)
-        return up_main(argc - 1, argv + 1);
-    return cli_main(argc, argv);
+    return cli_main(argc, argv, up);
 }

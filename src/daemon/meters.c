@@ -1,6 +1,7 @@
 #include "daemon/meters.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,7 +268,9 @@ _Static_assert(ARRAY_COUNT(rows) <= ROWS_MAX, "ROWS_MAX");
 static void fill_row(void *ctx, struct metric *f, struct buf *out)
 {
     const struct reader *r = ctx;
-    metrics_sample(f, out, "", r->row->read(r->m));
+    double value = r->row->read(r->m);
+    if (!isnan(value)) /* not known: no sample */
+        metrics_sample(f, out, "", value);
 }
 
 static void add_rows(struct meters *m)

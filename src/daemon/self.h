@@ -1,5 +1,5 @@
 /*
- * self: what the kernel says of this process. -1 where it does not say.
+ * self: what the kernel says of this process. NAN where it does not say.
  */
 #pragma once
 

@@ -1,7 +1,9 @@
 /*
- * up: `blixard up`, the node itself, from reading the configuration to its end.
+ * up: the node itself, from its configuration to its end.
  */
 #pragma once
 
-/* argv[0] is "up". Returns the exit code. */
-int up_main(int argc, char **argv);
+#include "base/config.h"
+
+/* As cli_up of cli/cli.h: what goes wrong is logged; returns the exit code. */
+int up(const char *file, struct config *c);

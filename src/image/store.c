@@ -234,19 +234,19 @@ static void handle_line(struct job *j, struct str line)
     }
 }
 
-static void on_output(void *ctx, uint32_t events)
+/* Take what the pipe holds, a piece of it. false: there is nothing more now. */
+static bool read_output(struct job *j)
 {
-    struct job *j = ctx;
     char data[4096];
-    (void)events;
     ssize_t n = read(j->out_fd, data, sizeof data);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
+    if (n < 0 && errno == EINTR)
+        return true;
+    if (n == 0) {
         loop_source_close(j->out); /* the end is told by the process */
         j->out = NULL;
-        return;
     }
+    if (n <= 0)
+        return false;
     for (ssize_t i = 0; i < n; i++) {
         if (data[i] != '\n') {
             buf_char(&j->line, data[i]);
@@ -256,6 +256,13 @@ static void on_output(void *ctx, uint32_t events)
             handle_line(j, buf_view(&j->line));
         buf_reset(&j->line);
     }
+    return true;
+}
+
+static void on_output(void *ctx, uint32_t events)
+{
+    (void)events;
+    (void)read_output(ctx);
 }
 
 static void on_exit_of_job(void *ctx, pid_t pid, int wait_status)
@@ -263,8 +270,8 @@ static void on_exit_of_job(void *ctx, pid_t pid, int wait_status)
     struct job *j = ctx;
     struct fault why;
     (void)pid;
-    while (j->out) /* all that it said, first; its end of the pipe is closed */
-        on_output(j, EPOLLIN);
+    while (read_output(j)) /* all that it said, first */
+        ;
     if (j->cancelled) {
         job_end(j, fault_set(&why, ST_CANCELLED, "cancelled"), &why);
     } else if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) {

@@ -1,6 +1,7 @@
 #include "os/net_unix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -67,7 +68,7 @@ enum status net_unix_listen(const char *path, mode_t mode, gid_t group, int *ret
         return fault_errno(why, errno, "bind %s", path);
     if (group != (gid_t)-1 && lchown(path, (uid_t)-1, group) != 0)
         return fault_errno(why, errno, "give %s to group %u", path, (unsigned)group);
-    if (chmod(path, mode) != 0)
+    if (fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) != 0)
         return fault_errno(why, errno, "set the mode of %s", path);
     if (listen(fd, NET_UNIX_BACKLOG) != 0)
         return fault_errno(why, errno, "listen on %s", path);

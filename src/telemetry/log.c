@@ -207,8 +207,10 @@ void log_event(struct logger *l, enum log_level level, const char *name,
                const struct log_field *fields, size_t count)
 {
     require(count <= LOG_FIELDS_MAX);
+    if (!log_wants(l, level))
+        return;
     uint64_t now = l->now_ns(), suppressed;
-    if (!log_wants(l, level) || !admit(l, name, now, &suppressed))
+    if (!admit(l, name, now, &suppressed))
         return;
     struct log_field all[LOG_FIELDS_MAX + 1];
     memcpy(all, fields, count * sizeof *fields);

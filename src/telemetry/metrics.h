@@ -48,5 +48,3 @@ void metrics_sample(struct metric *f, struct buf *out, const char *labels, doubl
 void metrics_label(struct buf *out, const char *name, const char *value);
 
 void metrics_text(struct metrics *m, bool open_metrics, struct buf *out);
-#define METRICS_TYPE_TEXT "text/plain; version=0.0.4; charset=utf-8"
-#define METRICS_TYPE_OPEN "application/openmetrics-text; version=1.0.0; charset=utf-8"

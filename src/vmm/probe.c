@@ -2,11 +2,10 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "os/child.h"
@@ -78,8 +77,8 @@ static enum status ask_version(const char *qemu, struct probe *p, struct fault *
     return ST_OK;
 }
 
-static bool boots(const char *qemu, const char *accel, const char *cpu, const char *file,
-                  char *ret_how, size_t size)
+static bool boots(const char *qemu, const char *accel, const char *cpu, int file, char *ret_how,
+                  size_t size)
 {
     const char *argv[] = {qemu,
                           "-M",
@@ -96,14 +95,14 @@ static bool boots(const char *qemu, const char *accel, const char *cpu, const ch
                           "none",
                           "-no-reboot",
                           "-kernel",
-                          file,
+                          "/proc/self/fd/3", /* where child_run() puts `file` */
                           "-device",
                           "isa-debug-exit,iobase=0xf4,iosize=1",
                           NULL};
     struct child_result r = {0};
     struct fault why = {0};
-    enum status s =
-        child_run(&(struct child_run){.argv = argv, .timeout_ms = PROBE_TIMEOUT_MS}, &r, &why);
+    struct child_run run = {.argv = argv, .timeout_ms = PROBE_TIMEOUT_MS, .pass_fd = {file}};
+    enum status s = child_run(&run, &r, &why);
     if (r.exit_code == EXIT_STATUS)
         return true;
     if (s == ST_TIMEOUT)
@@ -114,7 +113,7 @@ static bool boots(const char *qemu, const char *accel, const char *cpu, const ch
     return false;
 }
 
-static void choose(struct probe *p, enum probe_want want, const char *file)
+static void choose(struct probe *p, enum probe_want want, int file)
 {
     char kvm[250] = "", tcg[250] = "";
     if (want == PROBE_WANT_TCG)
@@ -141,46 +140,54 @@ static void choose(struct probe *p, enum probe_want want, const char *file)
     }
 }
 
-static bool find_qemu(const char *qemu, char *out, size_t size)
+bool probe_find_qemu(const char *configured, char out[PROBE_PATH_MAX])
 {
-    if (qemu[0]) {
-        (void)snprintf(out, size, "%s", qemu);
+    (void)snprintf(out, PROBE_PATH_MAX, "%s", configured[0] ? configured : "qemu-system-x86_64");
+    if (configured[0])
         return access(out, X_OK) == 0;
-    }
     const char *path = getenv("PATH");
     struct str rest = str_from(path ? path : "/usr/bin"), dir;
     for (bool more = true; more;) {
+        char file[PROBE_PATH_MAX];
         more = str_cut(&rest, ':', &dir);
-        (void)snprintf(out, size, STR_FMT "/qemu-system-x86_64", STR_ARG(dir));
-        if (dir.len && access(out, X_OK) == 0)
+        int n = snprintf(file, sizeof file, STR_FMT "/qemu-system-x86_64", STR_ARG(dir));
+        if (dir.len && n < PROBE_PATH_MAX && access(file, X_OK) == 0) {
+            memcpy(out, file, sizeof file);
             return true;
+        }
     }
     return false;
 }
 
-void probe_run(const char *qemu, const char *dir, enum probe_want want, struct probe *ret)
+/* The kernel as a file that nobody else has a name for. */
+static int make_kernel(struct fault *why)
+{
+    int fd = memfd_create("blixard-probe", MFD_CLOEXEC);
+    if (fd < 0 || !file_write_at(fd, 0, &kernel, sizeof kernel)) {
+        (void)fault_errno(why, errno, "write the probe's kernel");
+        close_fd(&fd);
+        return -1;
+    }
+    return fd;
+}
+
+void probe_run(const char *qemu, enum probe_want want, struct probe *ret)
 {
     *ret = (struct probe){.accel = PROBE_NONE};
     struct fault why = {0};
-    if (!find_qemu(qemu, ret->qemu_path, sizeof ret->qemu_path)) {
-        (void)snprintf(ret->why, sizeof ret->why, "no QEMU: %s is not there",
-                       qemu[0] ? qemu : "qemu-system-x86_64");
+    (void)snprintf(ret->qemu_path, sizeof ret->qemu_path, "%s", qemu);
+    if (access(qemu, X_OK) != 0) {
+        (void)snprintf(ret->why, sizeof ret->why, "no QEMU: %s is not there", qemu);
         (void)snprintf(ret->problem, sizeof ret->problem, "apt-get install qemu-system-x86");
-        if (!qemu[0])
-            ret->qemu_path[0] = 0;
         return;
     }
-    if (ask_version(ret->qemu_path, ret, &why) != ST_OK) {
+    if (ask_version(qemu, ret, &why) != ST_OK) {
         (void)snprintf(ret->why, sizeof ret->why, "QEMU does not run: %.300s", why.text);
         return;
     }
-    char file[PATH_MAX];
-    (void)snprintf(file, sizeof file, "%s/probe.elf", dir);
-    struct str bytes = {(const char *)&kernel, sizeof kernel};
-    if (file_write(AT_FDCWD, file, bytes, 0600, &why) != ST_OK) {
+    AUTO(close_fd) int fd = make_kernel(&why);
+    if (fd < 0)
         (void)snprintf(ret->why, sizeof ret->why, "no probe VM could be tried: %.300s", why.text);
-        return;
-    }
-    choose(ret, want, file);
-    (void)unlink(file);
+    else
+        choose(ret, want, fd);
 }

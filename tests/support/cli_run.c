@@ -52,7 +52,7 @@ static _Noreturn void be_cli(const char *line)
     size_t n = split(copy, word);
     word[0] = program;
     json_setup();
-    int code = cli_main((int)n, word);
+    int code = cli_main((int)n, word, NULL);
     if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
         code = CODE_LEAK;
     _exit(code);

@@ -20,7 +20,6 @@ static const struct sample {
     {"watchdog", "false", "false", "'false'", ""},
     {"api.socket", "'/tmp/api'", "/tmp/api", "1.5", "'api.sock'"},
     {"api.socket_mode", "'0600'", "0600", "0o600", "'0888'"},
-    {"api.max_body", "'2MiB'", "2MiB", "true", "'2MB'"},
     {"api.max_clients", "8", "8", "'8'", "0"},
     {"image.cache_dir", "'/srv/img'", "/srv/img", "{}", "'img'"},
     {"journal.segment_size", "'32MiB'", "32MiB", "[]", "'1KiB'"},
@@ -37,7 +36,7 @@ static const struct sample {
     {"vm.uid_count", "100", "100", "07:32:00", "0"},
     {"vm.network", "'user'", "user", "1", "'bridge'"},
     {"vm.subnet", "'192.168.8.0/24'", "192.168.8.0/24", "10.8", "'10.83.0.1/16'"},
-    {"vm.dns", "['10.0.0.53', 'fe80::53']", "10.0.0.53,fe80::53", "'10.0.0.53'", "['dns.example']"},
+    {"vm.dns", "['10.0.0.53', '10.0.0.54']", "10.0.0.53,10.0.0.54", "'10.0.0.53'", "['fe80::53']"},
     {"vm.start_timeout", "'90s'", "90s", "90", "'2h'"},
     {"vm.console_log_max", "'128KiB'", "128KiB", "1.5", "'1'"},
 };
@@ -129,7 +128,6 @@ TEST(config_defaults_are_those_of_the_table)
     }
     CHECK_STR("/var/lib/blixard", c.data_dir);
     CHECK_EQ(0660, c.api.socket_mode);
-    CHECK_EQ(1 << 20, c.api.max_body_size);
     CHECK_EQ(60000, c.vm.start_timeout_ms);
     CHECK_EQ(1000, c.journal.snapshot_entries);
     CHECK_EQ(16, c.vm.subnet.bits);
@@ -228,7 +226,7 @@ TEST(config_ranges_hold_at_both_ends)
         CHECK(takes(k, k->min) && takes(k, k->max) && !takes(k, k->max + 1));
         CHECK(k->min == 0 || !takes(k, k->min - 1));
     }
-    CHECK(ranged > 10);
+    CHECK_EQ(10, ranged);
 }
 
 /* ---- what is refused, and what is said ---- */
@@ -248,14 +246,14 @@ TEST(config_file_faults_say_where_and_what)
          "line 2, column 12: vm.uid_base: expected a number from 1000 to 4294000000, found a string",
          "write it without quotes"},
         {"[vm]\ndns = '10.0.0.1'",
-         "line 2, column 7: vm.dns: expected at most 3 IP addresses, found a string",
+         "line 2, column 7: vm.dns: expected at most 3 IPv4 addresses, found a string",
          "write it in brackets: [\"10.0.0.1\"]"},
         {"vm.dns = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4']",
-         "line 1, column 10: vm.dns: expected at most 3 IP addresses, found "
+         "line 1, column 10: vm.dns: expected at most 3 IPv4 addresses, found "
          "\"10.0.0.1,10.0.0.2,10.0.0.3,10.0.0.4\"",
          ""},
         {"vm.dns = ['10.0.0.1,10.0.0.2']",
-         "line 1, column 10: vm.dns: expected at most 3 IP addresses, found an array", ""},
+         "line 1, column 10: vm.dns: expected at most 3 IPv4 addresses, found an array", ""},
         {"[vm]\n  start_timout = '30s'", "line 2, column 3: vm.start_timout: unknown key",
          "did you mean vm.start_timeout?"},
         {"level = 'info'", "line 1, column 1: level: unknown key", "did you mean log.level?"},
@@ -350,7 +348,7 @@ TEST(config_read_takes_environment_over_file_over_default)
     CHECK_EQ(CONFIG_ACCEL_AUTO, c.vm.accel);
     CHECK_STR("node-7", c.name);
     CHECK_STR("/tmp/r/api.sock", c.api.socket);
-    CHECK_STR("/var/lib/blixard/images", c.image.cache_dir);
+    CHECK_STR("/var/lib/blixard/cache", c.image.cache_dir);
     CHECK_EQ(CONFIG_DERIVED, c.origin[key_of("api.socket") - config_keys]);
 }
 
@@ -432,14 +430,14 @@ TEST(config_show_tells_value_and_origin)
     struct config c;
     AUTO(buf_done) struct buf b;
     buf_init(&b, CONFIG_TEXT_MAX);
-    CHECK_EQ(ST_OK, read_all(&c, "vm.dns = ['10.0.0.1', '::1']", variable("log.level", "warn"), "h",
-                             NULL));
+    CHECK_EQ(ST_OK, read_all(&c, "vm.dns = ['10.0.0.1', '10.0.0.2']", variable("log.level", "warn"),
+                             "h", NULL));
     config_show(&c, &b);
     CHECK_EQ(ST_OK, buf_status(&b, NULL));
     CHECK(strstr(buf_cstr(&b), "name = \"h\"                               # derived\n"));
     CHECK(strstr(buf_cstr(&b),
                  "\n[log]\nlevel = \"warn\"                           # environment\n"));
-    CHECK(strstr(buf_cstr(&b), "\ndns = [\"10.0.0.1\", \"::1\"]                # file\n"));
+    CHECK(strstr(buf_cstr(&b), "\ndns = [\"10.0.0.1\", \"10.0.0.2\"]           # file\n"));
     CHECK(strstr(buf_cstr(&b), "\nmax_clients = 256                        # default\n"));
     CHECK(strstr(buf_cstr(&b), "# default: `qemu-system-x86_64` in the search path\n"));
 }

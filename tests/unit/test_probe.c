@@ -6,13 +6,6 @@
 #include "vmm/probe.h"
 #include "vmm/tsc.h"
 
-static const char *temp_dir(void)
-{
-    static char dir[] = "/tmp/blixard-probe-XXXXXX";
-    CHECK(mkdtemp(dir) != NULL);
-    return dir;
-}
-
 TEST(tsc_two_measurements_agree)
 {
     uint32_t a, b;
@@ -29,7 +22,7 @@ TEST(tsc_two_measurements_agree)
 TEST(probe_without_qemu_says_what_to_install)
 {
     struct probe p;
-    probe_run("/nowhere/qemu", temp_dir(), PROBE_WANT_AUTO, &p);
+    probe_run("/nowhere/qemu", PROBE_WANT_AUTO, &p);
     CHECK_EQ(PROBE_NONE, p.accel);
     CHECK_STR("no QEMU: /nowhere/qemu is not there", p.why);
     CHECK(strstr(p.problem, "apt-get install") != NULL);
@@ -38,7 +31,7 @@ TEST(probe_without_qemu_says_what_to_install)
 TEST(probe_of_a_program_that_boots_nothing_is_none)
 {
     struct probe p;
-    probe_run("/bin/true", temp_dir(), PROBE_WANT_AUTO, &p);
+    probe_run("/bin/true", PROBE_WANT_AUTO, &p);
     CHECK_EQ(PROBE_NONE, p.accel);
     CHECK(strstr(p.why, "no probe VM booted") != NULL);
 }
@@ -46,23 +39,23 @@ TEST(probe_of_a_program_that_boots_nothing_is_none)
 /* The exit status proves that instructions of ours ran in the VM. */
 TEST(probe_boots_a_vm_by_emulation)
 {
-    if (access("/usr/bin/qemu-system-x86_64", X_OK) != 0)
+    char qemu[PROBE_PATH_MAX];
+    if (!probe_find_qemu("", qemu))
         tap_skip("qemu-system-x86_64 is not installed");
     struct probe p;
-    const char *dir = temp_dir();
-    probe_run("", dir, PROBE_WANT_TCG, &p);
+    probe_run(qemu, PROBE_WANT_TCG, &p);
     printf("# %s\n", p.why);
     CHECK_EQ(PROBE_TCG, p.accel);
     CHECK(p.qemu_version[0] != 0);
-    CHECK_EQ(0, rmdir(dir)); /* it left nothing */
 }
 
 TEST(probe_on_its_own_choice_says_why)
 {
-    if (access("/usr/bin/qemu-system-x86_64", X_OK) != 0)
+    char qemu[PROBE_PATH_MAX];
+    if (!probe_find_qemu("", qemu))
         tap_skip("qemu-system-x86_64 is not installed");
     struct probe p;
-    probe_run("", temp_dir(), PROBE_WANT_AUTO, &p);
+    probe_run(qemu, PROBE_WANT_AUTO, &p);
     printf("# %s\n", p.why);
     CHECK(p.accel != PROBE_NONE);
     CHECK(p.why[0] != 0);
