@@ -89,6 +89,7 @@ struct node *node_new(const struct node_config *c, const struct node_ports *p)
     n->log_retry_ms = UINT64_MAX;
     waiters_init(&n->proposals);
     waiters_init(&n->reads);
+    inflight_init(&n->inflight);
     list_init(&n->watches);
     n->log_events = (struct log_events){log_appended, log_snapshotted, log_failed, n};
     reconcile_init(n);
@@ -103,6 +104,7 @@ void node_free(struct node *n)
     n->dead = true;
     waiters_done(&n->proposals, ST_UNAVAILABLE, "the node ends; the command may still be applied");
     waiters_done(&n->reads, ST_UNAVAILABLE, "the node ends");
+    inflight_done(&n->inflight);
     images_done(n);
     reconcile_done(n);
     node_snapshot_done(&n->snapshot);
@@ -217,6 +219,7 @@ struct node_view node_view(const struct node *n)
         .proposals_refused = n->proposals_refused,
         .proposals_timed_out = n->proposals_timed_out,
         .commands_replayed = n->commands_replayed,
+        .commands_joined = n->commands_joined,
         .reports = r->reports,
         .reports_refused = r->reports_refused,
         .snapshots = n->snapshots,

@@ -92,7 +92,8 @@ typedef void node_done(void *ctx, enum status s, const struct fault *why,
 
 /*
  * Propose a copy of cmd in which id (if it is empty: a random one), time and level are filled in.
- * cmd is borrowed; deadline on clock->now_ms; done may be NULL.
+ * cmd is borrowed; deadline on clock->now_ms; done may be NULL. While a command with the same id is on
+ * its way, the log gets no other: `done` is told of that one.
  *
  * Returns  ST_OK        taken; `done` will be called.
  *          ST_LIMIT, ST_NOT_LEADER, ST_TOO_BIG, ST_UNAVAILABLE   not taken, and will never be applied.
@@ -136,7 +137,7 @@ void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx)
 struct node_view {
     struct raft_view raft;
     uint64_t applied_hash; /* of the state */
-    uint64_t proposals, proposals_refused, proposals_timed_out, commands_replayed;
+    uint64_t proposals, proposals_refused, proposals_timed_out, commands_replayed, commands_joined;
     uint64_t reports, reports_refused;
     uint64_t snapshots, snapshot_index;
     size_t waiting;

@@ -38,6 +38,17 @@ static uint64_t command_time(struct node *n)
     return ns;
 }
 
+/* An id as it must be; apply refuses a command with another. */
+static bool has_id(const Pb__Command *cmd)
+{
+    return cmd->has_id && cmd->id.len == ID_SIZE;
+}
+
+static struct str id_of(const Pb__Command *cmd)
+{
+    return (struct str){(const char *)cmd->id.data, cmd->id.len};
+}
+
 static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data **ret,
                         struct fault *why)
 {
@@ -61,23 +72,41 @@ static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data
     return ST_OK;
 }
 
+/* Wait for the same command, if it is on its way already. */
+static bool join(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms, node_done *done,
+                 void *ctx)
+{
+    const struct inflight_command *c = has_id(cmd) ? inflight_find(&n->inflight, id_of(cmd)) : NULL;
+    if (!c)
+        return false;
+    n->commands_joined++;
+    if (done)
+        waiters_add(&n->proposals, c->index, c->term, deadline_ms, done, ctx);
+    return true;
+}
+
 enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms,
                          node_done *done, void *ctx, struct fault *why)
 {
     require(n->started);
     if (n->dead)
         return fault_set(why, ST_UNAVAILABLE, "the node has stopped: %s", n->why_dead.text);
-    if (n->proposals.count >= NODE_WAITING_MAX)
-        return fault_set(why, ST_LIMIT, "%zu commands wait already", n->proposals.count);
-    struct raft_data *data;
+    if (MAX(n->proposals.count, n->inflight.count) >= NODE_WAITING_MAX)
+        return fault_set(why, ST_LIMIT, "%d commands wait already", NODE_WAITING_MAX);
+    if (join(n, cmd, deadline_ms, done, ctx))
+        return ST_OK;
+    struct raft_data *data = NULL;
     uint64_t index, term;
     enum status s = pack(n, cmd, &data, why);
-    if (s == ST_OK)
-        s = raft_propose(n->raft, data, &index, &term, why);
+    if (s != ST_OK)
+        return s;
+    s = raft_propose(n->raft, data, &index, &term, why);
     if (s != ST_OK)
         return s;
     n->proposed++;
     n->busy = true;
+    if (has_id(cmd))
+        inflight_add(&n->inflight, id_of(cmd), index, term);
     if (done)
         waiters_add(&n->proposals, index, term, deadline_ms, done, ctx);
     return ST_OK;
@@ -85,6 +114,7 @@ enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadli
 
 void node_tell(struct node *n, const struct raft_entry *e, const struct apply_result *r)
 {
+    inflight_passed(&n->inflight, e->index); /* first: who is told may ask again */
     for (struct waiter *x; (x = waiters_take(&n->proposals, e->index));) {
         if (r && x->index == e->index && x->term == e->term) {
             x->done(x->ctx, ST_OK, NULL, r);

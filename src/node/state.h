@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "node/images.h"
+#include "node/inflight.h"
 #include "node/node.h"
 #include "node/reconcile.h"
 #include "node/waiters.h"
@@ -81,6 +82,7 @@ struct node {
     struct node_snapshot snapshot;
 
     struct waiters proposals, reads;
+    struct inflight inflight;
     struct list watches;
     struct node_time time;
 
@@ -93,7 +95,8 @@ struct node {
     struct images images;
 
     bool busy; /* something is to be done at once */
-    uint64_t proposed, proposals_refused, proposals_timed_out, commands_replayed, snapshots;
+    uint64_t proposed, proposals_refused, proposals_timed_out, commands_replayed, commands_joined,
+        snapshots;
 };
 
 uint64_t node_now_ms(const struct node *n);

@@ -36,7 +36,10 @@ void waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t dead
     x->term = term;
     x->done = done;
     x->ctx = ctx;
-    list_push(&w->all, &x->item);
+    struct list *next = &w->all;
+    while (next->prev != &w->all && CONTAINER_OF(next->prev, struct waiter, item)->index > index)
+        next = next->prev;
+    list_push(next, &x->item);
     heap_put(&w->due, &x->due, deadline_ms);
     w->count++;
 }

@@ -25,7 +25,7 @@ void waiters_init(struct waiters *w);
 /* Everyone who still waits is told s. */
 void waiters_done(struct waiters *w, enum status s, const char *text);
 
-/* index is not below that of any before. */
+/* The later the index among those that wait, the cheaper. */
 void waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t deadline_ms,
                  node_done *done, void *ctx);
 /* The first one that waits for index or less; NULL when there is none. It is the caller's, who tells

@@ -487,6 +487,71 @@ TEST(node_proposal_times_out_and_may_still_be_applied)
     finish(&b);
 }
 
+static enum status put_tenant_as(struct bench *b, uint8_t id, unsigned number, struct answer *a)
+{
+    uint8_t bytes[16] = {id};
+    char text[OBJECT_UID_MAX], name[20];
+    uid(text, 0x1000 + number);
+    (void)snprintf(name, sizeof name, "tenant-%u", number);
+    Pb__Meta meta = PB__META__INIT;
+    meta.uid = text;
+    meta.name = name;
+    Pb__Tenant tenant = PB__TENANT__INIT;
+    tenant.meta = &meta;
+    Pb__CmdTenantPut put = PB__CMD_TENANT_PUT__INIT;
+    put.tenant = &tenant;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.has_id = 1;
+    cmd.id = (ProtobufCBinaryData){sizeof bytes, bytes};
+    cmd.body_case = PB__COMMAND__BODY_TENANT_PUT;
+    cmd.tenant_put = &put;
+    *a = (struct answer){0};
+    return node_propose(b->n, &cmd, b->now_ms + 1000, told, a, NULL);
+}
+
+/* A disk that is slower than its callers are patient must not be given a copy for each try. */
+TEST(node_retry_waits_for_the_command_that_is_on_its_way)
+{
+    struct bench b;
+    struct answer a, other, again;
+    start(&b);
+    uint64_t before = b.last;
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 1, 1, &a));
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 2, 2, &other));
+    node_step(b.n);
+    b.now_ms += 1000;
+    node_step(b.n);
+    CHECK_EQ(ST_TIMEOUT, a.s);
+    CHECK_EQ(ST_TIMEOUT, other.s);
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 2, 2, &other));
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 1, 1, &again)); /* which is told first nevertheless */
+    settle(&b);
+    CHECK_EQ(before + 2, b.last);
+    CHECK_EQ(2, node_view(b.n).commands_joined);
+    CHECK_EQ(1, again.count);
+    CHECK_EQ(ST_OK, again.applied);
+    CHECK_EQ(before + 1, again.index);
+    CHECK_EQ(1, other.count);
+    CHECK_EQ(before + 2, other.index);
+    finish(&b);
+}
+
+TEST(node_retry_of_what_was_applied_is_answered_from_the_state)
+{
+    struct bench b;
+    struct answer a, again;
+    start(&b);
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 1, 1, &a));
+    settle(&b);
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 1, 1, &again));
+    settle(&b);
+    CHECK_EQ(ST_OK, again.applied);
+    CHECK_EQ(a.index + 1, again.index);
+    CHECK_EQ(0, node_view(b.n).commands_joined);
+    CHECK_EQ(1, node_view(b.n).commands_replayed);
+    finish(&b);
+}
+
 TEST(node_forgets_a_waiter_and_ends_the_others_when_it_ends)
 {
     struct bench b;

@@ -1,0 +1,32 @@
+/*
+ * inflight: commands that were proposed under an id of their caller's and are not applied yet, so
+ * that a retry waits for the one that is on its way.
+ *
+ * Without it, callers who give up sooner than a slow disk answers fill the log with copies, each of
+ * which makes the next one slower: nobody is answered any more, though all was applied long ago.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+
+struct inflight_command {
+    struct list item;
+    uint64_t index, term;
+    struct str id; /* in the same block */
+};
+
+struct inflight {
+    struct list all; /* in the order of indexes */
+    struct map by_id;
+    size_t count;
+};
+
+void inflight_init(struct inflight *x);
+void inflight_done(struct inflight *x);
+
+/* index is above that of any before. id is copied; one that is there already is the older's. */
+void inflight_add(struct inflight *x, struct str id, uint64_t index, uint64_t term);
+const struct inflight_command *inflight_find(const struct inflight *x, struct str id); /* or NULL */
+/* What became of entries up to index is known: they are under way no more. */
+void inflight_passed(struct inflight *x, uint64_t index);
