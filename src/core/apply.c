@@ -26,18 +26,16 @@ static enum status decode(struct str bytes, Pb__Command **ret, struct fault *why
     return s;
 }
 
-static bool has_id(const Pb__Command *cmd)
-{
-    return cmd->has_id && cmd->id.len == DONE_ID_SIZE;
-}
-
 /* What every command must be, whatever it asks for. */
 static enum status check_command(const struct cluster *c, const Pb__Command *cmd, struct fault *why)
 {
     uint32_t known = cluster_level(c);
-    if (!has_id(cmd)) {
-        enum status s = fault_set(why, ST_INVALID, "id: it must have %d bytes", DONE_ID_SIZE);
-        fault_field(why, "id");
+    struct command_key key;
+    if (!command_key_of(cmd, &key)) {
+        bool is_id = !cmd->has_id || cmd->id.len != COMMAND_ID_SIZE;
+        enum status s = fault_set(why, ST_INVALID, "it must have %d bytes",
+                                  is_id ? COMMAND_ID_SIZE : COMMAND_REQUEST_SIZE);
+        fault_field(why, is_id ? "id" : "request");
         return s;
     }
     if (cmd->level > (known ? known : (uint32_t)CLUSTER_LEVEL_MAX)) {
@@ -85,7 +83,8 @@ static enum status stage(struct txn *t, const Pb__Command *cmd, struct fault *wh
 }
 
 /* Change the state, or refuse and leave it as it was. */
-static void apply_new(struct cluster *c, const Pb__Command *cmd, struct apply_result *out)
+static void apply_new(struct cluster *c, const Pb__Command *cmd, const struct command_key *key,
+                      struct apply_result *out)
 {
     struct txn t;
     txn_init(&t, c, c->index, cmd);
@@ -97,25 +96,32 @@ static void apply_new(struct cluster *c, const Pb__Command *cmd, struct apply_re
         cluster_trim(c);
     }
     txn_done(&t);
-    if (has_id(cmd))
-        done_add(
-            &c->done,
-            done_new(cmd->id.data, c->index, out->status, &out->why, out->uid, out->operation_id),
-            c->limits.done, c->limits.done_bytes);
+    if (key)
+        done_add(&c->done,
+                 done_new(key, c->index, out->status, &out->why, out->uid, out->operation_id),
+                 c->limits.done, c->limits.done_bytes);
 }
 
-/* Answer a retry as the first was answered. */
-static void replay(const struct done *d, struct apply_result *out)
+bool cluster_answered(const struct cluster *c, const struct command_key *key,
+                      struct apply_result *out)
 {
+    const struct done *d = done_find(&c->done, key->id);
+    if (!d)
+        return false;
+    *out = (struct apply_result){.index = c->index};
+    out->status = command_key_check(&d->key, key, &out->why);
+    if (out->status != ST_OK)
+        return true;
     out->replay = true;
     out->status = d->status;
     memcpy(out->uid, d->uid, sizeof out->uid);
     memcpy(out->operation_id, d->operation_id, sizeof out->operation_id);
     if (d->status == ST_OK)
-        return;
+        return true;
     (void)fault_set(&out->why, d->status, "%s", d->text);
     (void)fault_hint(&out->why, "%s", d->hint);
     fault_field(&out->why, "%s", d->field);
+    return true;
 }
 
 void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct apply_result *out)
@@ -127,11 +133,10 @@ void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct
     out->status = decode(command, &cmd, &out->why);
     if (out->status != ST_OK)
         return;
-    const struct done *before = has_id(cmd) ? done_find(&c->done, cmd->id.data) : NULL;
-    if (before)
-        replay(before, out);
-    else
-        apply_new(c, cmd, out);
+    struct command_key key;
+    bool known = command_key_of(cmd, &key);
+    if (!known || !cluster_answered(c, &key, out))
+        apply_new(c, cmd, known ? &key : NULL, out);
 }
 
 void cluster_try(const struct cluster *c, struct str command, struct apply_result *out)

@@ -16,6 +16,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "core/command_key.h"
 #include "core/object.h"
 #include "pb/command.pb-c.h"
 #include "pb/event.pb-c.h"
@@ -60,6 +61,10 @@ void apply_result_done(struct apply_result *r);
 /* Apply a packed Command. index is the entry's, greater than that of any before.
  * Bytes that are not a command are refused like any other. */
 void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct apply_result *out);
+/* Was a command with this id applied before? Then say what applying another one would be answered: as
+ * the first was, or ST_CONFLICT (and not `replay`) when it asks for something else. */
+bool cluster_answered(const struct cluster *c, const struct command_key *key,
+                      struct apply_result *out);
 /* What applying it next would do, for dry runs: status, why, uid and changes, but nothing is changed.
  * Its id is not looked for among those applied. */
 void cluster_try(const struct cluster *c, struct str command, struct apply_result *out);

@@ -13,7 +13,7 @@ static uint64_t hash_of(const struct done *d)
 {
     struct buf b;
     buf_init(&b, 256);
-    buf_add(&b, d->id, sizeof d->id);
+    buf_add(&b, &d->key, sizeof d->key);
     buf_fmt(&b, "%" PRIu64 " %s %s %s", d->index, status_code(d->status), d->uid, d->operation_id);
     ensure(!b.full);
     uint64_t h = hash_sip(hash_key, b.ptr, b.len);
@@ -36,7 +36,7 @@ static void copy_id(char out[OBJECT_UID_MAX], const char *id)
     memcpy(out, id, len + 1);
 }
 
-struct done *done_new(const uint8_t id[DONE_ID_SIZE], uint64_t index, enum status status,
+struct done *done_new(const struct command_key *key, uint64_t index, enum status status,
                       const struct fault *why, const char *uid, const char *operation_id)
 {
     const char *text = status == ST_OK ? "" : why->text;
@@ -44,8 +44,8 @@ struct done *done_new(const uint8_t id[DONE_ID_SIZE], uint64_t index, enum statu
     const char *field = status == ST_OK ? "" : why->field;
     size_t size = sizeof(struct done) + strlen(text) + strlen(hint) + strlen(field) + 3;
     struct done *d = mem_new(size);
-    *d = (struct done){.refs = 1, .size = (uint32_t)size, .index = index, .status = status};
-    memcpy(d->id, id, DONE_ID_SIZE);
+    *d = (struct done){
+        .refs = 1, .size = (uint32_t)size, .index = index, .status = status, .key = *key};
     copy_id(d->uid, uid);
     copy_id(d->operation_id, operation_id);
     char *room = (char *)(d + 1);
@@ -86,12 +86,12 @@ void done_table_done(struct done_table *t)
     done_table_init(t);
 }
 
-static struct str id_key(const uint8_t id[DONE_ID_SIZE])
+static struct str id_key(const uint8_t id[COMMAND_ID_SIZE])
 {
-    return (struct str){(const char *)id, DONE_ID_SIZE};
+    return (struct str){(const char *)id, COMMAND_ID_SIZE};
 }
 
-const struct done *done_find(const struct done_table *t, const uint8_t id[DONE_ID_SIZE])
+const struct done *done_find(const struct done_table *t, const uint8_t id[COMMAND_ID_SIZE])
 {
     return map_find(&t->by_id, id_key(id));
 }
@@ -121,14 +121,14 @@ static void drop_oldest(struct done_table *t)
     t->count--;
     t->bytes -= d->size;
     t->hash -= hash_mix(d->hash);
-    ensure(map_take(&t->by_id, id_key(d->id)) == d);
+    ensure(map_take(&t->by_id, id_key(d->key.id)) == d);
     done_unref(d);
 }
 
 void done_add(struct done_table *t, struct done *d, size_t count_max, size_t bytes_max)
 {
     require(d->index > done_last_index(t));
-    ensure(map_put(&t->by_id, id_key(d->id), d) == NULL);
+    ensure(map_put(&t->by_id, id_key(d->key.id), d) == NULL);
     make_room(t);
     t->items[t->first + t->count++] = d;
     t->bytes += d->size;

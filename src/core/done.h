@@ -7,8 +7,7 @@
 #pragma once
 
 #include "core/cluster.h"
-
-enum { DONE_ID_SIZE = 16 };
+#include "core/command_key.h"
 
 /* Immutable, counted. */
 struct done {
@@ -17,13 +16,13 @@ struct done {
     uint64_t index;
     uint64_t hash; /* of all but the texts, which a newer version may word otherwise */
     enum status status;
-    uint8_t id[DONE_ID_SIZE];
+    struct command_key key;
     char uid[OBJECT_UID_MAX], operation_id[OBJECT_UID_MAX];
     const char *text, *hint, *field; /* of the refusal; in the same block */
 };
 
 /* uid and operation_id are at most 32 bytes. `why` is read unless status is ST_OK. */
-struct done *done_new(const uint8_t id[DONE_ID_SIZE], uint64_t index, enum status status,
+struct done *done_new(const struct command_key *key, uint64_t index, enum status status,
                       const struct fault *why, const char *uid, const char *operation_id);
 struct done *done_ref(struct done *d);
 void done_unref(struct done *d); /* NULL is fine */
@@ -39,7 +38,7 @@ struct done_table {
 void done_table_init(struct done_table *t);
 void done_table_done(struct done_table *t);
 
-const struct done *done_find(const struct done_table *t, const uint8_t id[DONE_ID_SIZE]);
+const struct done *done_find(const struct done_table *t, const uint8_t id[COMMAND_ID_SIZE]);
 uint64_t done_last_index(const struct done_table *t); /* 0 when empty */
 /* d's reference is taken; its id is new and its index the highest. Then drop the oldest until both
  * limits are kept. */

@@ -114,7 +114,9 @@ static void pack_done(const struct done *d, struct buf *out)
 {
     Pb__Done m = PB__DONE__INIT;
     m.has_id = true;
-    m.id = (ProtobufCBinaryData){DONE_ID_SIZE, (uint8_t *)(uintptr_t)d->id};
+    m.id = (ProtobufCBinaryData){COMMAND_ID_SIZE, (uint8_t *)(uintptr_t)d->key.id};
+    m.has_request = true;
+    m.request = (ProtobufCBinaryData){COMMAND_REQUEST_SIZE, (uint8_t *)(uintptr_t)d->key.request};
     PROTO_SET(&m, index, d->index);
     m.status = lend(status_code(d->status));
     m.text = lend(d->text);
@@ -301,6 +303,16 @@ static const char *text_of(const char *text)
     return text ? text : "";
 }
 
+static bool key_of(const Pb__Done *d, struct command_key *out)
+{
+    if (!d->has_id || d->id.len != COMMAND_ID_SIZE || !d->has_request ||
+        d->request.len != COMMAND_REQUEST_SIZE)
+        return false;
+    memcpy(out->id, d->id.data, COMMAND_ID_SIZE);
+    memcpy(out->request, d->request.data, COMMAND_REQUEST_SIZE);
+    return true;
+}
+
 static enum status take_done(struct cluster_restore *r, struct str body, struct fault *why)
 {
     AUTO(auto_proto_free) ProtobufCMessage *m = NULL;
@@ -312,7 +324,8 @@ static enum status take_done(struct cluster_restore *r, struct str body, struct 
     const Pb__Done *d = (const Pb__Done *)(void *)m;
     if (r->done_left == 0 || r->c->done.count >= r->c->limits.done)
         return corrupt(why, "there are more command ids than there may be");
-    if (!d->has_id || d->id.len != DONE_ID_SIZE || !d->status || done_find(&r->c->done, d->id.data))
+    struct command_key key;
+    if (!key_of(d, &key) || !d->status || done_find(&r->c->done, key.id))
         return corrupt(why, "a command id is not right");
     if (d->index <= done_last_index(&r->c->done) || d->index > r->c->index)
         return corrupt(why, "command ids are not in their order");
@@ -323,10 +336,9 @@ static enum status take_done(struct cluster_restore *r, struct str body, struct 
         (void)fault_hint(&was, "%s", text_of(d->hint));
         fault_field(&was, "%s", text_of(d->field));
     }
-    done_add(
-        &r->c->done,
-        done_new(d->id.data, d->index, status, &was, text_of(d->uid), text_of(d->operation_id)),
-        r->c->limits.done, SIZE_MAX);
+    done_add(&r->c->done,
+             done_new(&key, d->index, status, &was, text_of(d->uid), text_of(d->operation_id)),
+             r->c->limits.done, SIZE_MAX);
     r->done_left--;
     return ST_OK;
 }

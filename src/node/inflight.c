@@ -1,7 +1,11 @@
 #include "node/inflight.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+static struct str id_of(const uint8_t id[COMMAND_ID_SIZE])
+{
+    return (struct str){(const char *)id, COMMAND_ID_SIZE};
+}
 
 void inflight_init(struct inflight *x)
 {
@@ -16,21 +20,19 @@ void inflight_done(struct inflight *x)
     map_done(&x->by_id);
 }
 
-void inflight_add(struct inflight *x, struct str id, uint64_t index, uint64_t term)
+void inflight_add(struct inflight *x, const struct command_key *key, uint64_t index, uint64_t term)
 {
-    if (inflight_find(x, id))
-        return;
-    struct inflight_command *c = mem_new(sizeof *c + id.len);
-    *c = (struct inflight_command){
-        .index = index, .term = term, .id = {memcpy(c + 1, id.ptr, id.len), id.len}};
+    struct inflight_command *c = NEW(struct inflight_command);
+    *c = (struct inflight_command){.index = index, .term = term, .key = *key};
     list_push(&x->all, &c->item);
-    ensure(map_put(&x->by_id, c->id, c) == NULL);
+    ensure(map_put(&x->by_id, id_of(c->key.id), c) == NULL);
     x->count++;
 }
 
-const struct inflight_command *inflight_find(const struct inflight *x, struct str id)
+const struct inflight_command *inflight_find(const struct inflight *x,
+                                             const uint8_t id[COMMAND_ID_SIZE])
 {
-    return map_find(&x->by_id, id);
+    return map_find(&x->by_id, id_of(id));
 }
 
 void inflight_passed(struct inflight *x, uint64_t index)
@@ -40,7 +42,7 @@ void inflight_passed(struct inflight *x, uint64_t index)
         if (c->index > index)
             return;
         list_cut(&c->item);
-        ensure(map_take(&x->by_id, c->id) == c);
+        ensure(map_take(&x->by_id, id_of(c->key.id)) == c);
         x->count--;
         free(c);
     }

@@ -9,11 +9,12 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "core/command_key.h"
 
 struct inflight_command {
     struct list item;
     uint64_t index, term;
-    struct str id; /* in the same block */
+    struct command_key key;
 };
 
 struct inflight {
@@ -25,8 +26,9 @@ struct inflight {
 void inflight_init(struct inflight *x);
 void inflight_done(struct inflight *x);
 
-/* index is above that of any before. id is copied; one that is there already is the older's. */
-void inflight_add(struct inflight *x, struct str id, uint64_t index, uint64_t term);
-const struct inflight_command *inflight_find(const struct inflight *x, struct str id); /* or NULL */
+/* index is above that of any before, and nothing with this id is under way. */
+void inflight_add(struct inflight *x, const struct command_key *key, uint64_t index, uint64_t term);
+const struct inflight_command *inflight_find(const struct inflight *x,
+                                             const uint8_t id[COMMAND_ID_SIZE]); /* or NULL */
 /* What became of entries up to index is known: they are under way no more. */
 void inflight_passed(struct inflight *x, uint64_t index);

@@ -93,7 +93,8 @@ typedef void node_done(void *ctx, enum status s, const struct fault *why,
 /*
  * Propose a copy of cmd in which id (if it is empty: a random one), time and level are filled in.
  * cmd is borrowed; deadline on clock->now_ms; done may be NULL. While a command with the same id is on
- * its way, the log gets no other: `done` is told of that one.
+ * its way, the log gets no other: `done` is told of that one, or the call is refused (ST_CONFLICT) if
+ * that one asked for something else.
  *
  * Returns  ST_OK        taken; `done` will be called.
  *          ST_LIMIT, ST_NOT_LEADER, ST_TOO_BIG, ST_UNAVAILABLE   not taken, and will never be applied.

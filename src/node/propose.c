@@ -7,7 +7,6 @@
 #include "wire/proto.h"
 
 enum {
-    ID_SIZE = 16,
     LEAP_RATE = 60,            /* the clock may gain a minute each second, ... */
     LEAP_MAX_MS = 3600 * 1000, /* ... and an hour at once */
 };
@@ -38,22 +37,11 @@ static uint64_t command_time(struct node *n)
     return ns;
 }
 
-/* An id as it must be; apply refuses a command with another. */
-static bool has_id(const Pb__Command *cmd)
-{
-    return cmd->has_id && cmd->id.len == ID_SIZE;
-}
-
-static struct str id_of(const Pb__Command *cmd)
-{
-    return (struct str){(const char *)cmd->id.data, cmd->id.len};
-}
-
 static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data **ret,
                         struct fault *why)
 {
     Pb__Command c = *cmd;
-    uint8_t id[ID_SIZE];
+    uint8_t id[COMMAND_ID_SIZE];
     if (!c.has_id || c.id.len == 0) {
         n->ports.entropy->fill(n->ports.entropy, id, sizeof id);
         c.has_id = 1;
@@ -72,17 +60,11 @@ static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data
     return ST_OK;
 }
 
-/* Wait for the same command, if it is on its way already. */
-static bool join(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms, node_done *done,
-                 void *ctx)
+static void await(struct node *n, uint64_t index, uint64_t term, uint64_t deadline_ms,
+                  node_done *done, void *ctx)
 {
-    const struct inflight_command *c = has_id(cmd) ? inflight_find(&n->inflight, id_of(cmd)) : NULL;
-    if (!c)
-        return false;
-    n->commands_joined++;
     if (done)
-        waiters_add(&n->proposals, c->index, c->term, deadline_ms, done, ctx);
-    return true;
+        waiters_add(&n->proposals, index, term, deadline_ms, done, ctx);
 }
 
 enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms,
@@ -93,22 +75,29 @@ enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadli
         return fault_set(why, ST_UNAVAILABLE, "the node has stopped: %s", n->why_dead.text);
     if (MAX(n->proposals.count, n->inflight.count) >= NODE_WAITING_MAX)
         return fault_set(why, ST_LIMIT, "%d commands wait already", NODE_WAITING_MAX);
-    if (join(n, cmd, deadline_ms, done, ctx))
+    struct command_key key;
+    bool named = command_key_of(cmd, &key);
+    const struct inflight_command *same = named ? inflight_find(&n->inflight, key.id) : NULL;
+    if (same) {
+        enum status s = command_key_check(&same->key, &key, why);
+        if (s != ST_OK)
+            return s;
+        n->commands_joined++;
+        await(n, same->index, same->term, deadline_ms, done, ctx);
         return ST_OK;
+    }
     struct raft_data *data = NULL;
     uint64_t index, term;
     enum status s = pack(n, cmd, &data, why);
-    if (s != ST_OK)
-        return s;
-    s = raft_propose(n->raft, data, &index, &term, why);
+    if (s == ST_OK)
+        s = raft_propose(n->raft, data, &index, &term, why);
     if (s != ST_OK)
         return s;
     n->proposed++;
     n->busy = true;
-    if (has_id(cmd))
-        inflight_add(&n->inflight, id_of(cmd), index, term);
-    if (done)
-        waiters_add(&n->proposals, index, term, deadline_ms, done, ctx);
+    if (named)
+        inflight_add(&n->inflight, &key, index, term);
+    await(n, index, term, deadline_ms, done, ctx);
     return ST_OK;
 }
 

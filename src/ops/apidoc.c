@@ -67,9 +67,10 @@ static json_t *shared_parameters(void)
         parameter("project", "query", "Project in which the name is looked up; default if left out",
                   false, typed("string")));
     set(all, "IdempotencyKey",
-        parameter("Idempotency-Key", "header",
-                  "At most 128 bytes; the same key is carried out once, and answered alike", false,
-                  typed("string")));
+        parameter(
+            "Idempotency-Key", "header",
+            "At most 128 bytes; the same request with the same key is carried out once, and answered alike",
+            false, typed("string")));
     set(all, "IfMatch",
         parameter("If-Match", "header", "An ETag: done only if the object is still that version",
                   false, typed("string")));

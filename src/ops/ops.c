@@ -207,19 +207,38 @@ static void key_to_id(struct op_run *r, struct str key)
     buf_fmt(&text, "%s\n%s\n%s\n%s\n", r->actor, r->op->name, r->project, r->name);
     buf_str(&text, key);
     digest_of(text.ptr, text.len, digest);
-    memcpy(r->command_id, digest, sizeof r->command_id);
+    memcpy(r->key.id, digest, sizeof r->key.id);
 }
 
-static enum status parse_key(struct op_run *r, struct str key, struct fault *why)
+/* What was asked, as it was sent: a retry repeats it byte for byte. */
+static void request_digest(const struct op_call *c, uint8_t out[COMMAND_REQUEST_SIZE])
 {
+    const struct str parts[] = {c->if_match, c->query, c->body};
+    uint8_t all[DIGEST_SIZE];
+    struct digest d;
+    digest_init(&d);
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        digest_add(&d, &parts[i].len, sizeof parts[i].len);
+        digest_add(&d, parts[i].ptr, parts[i].len);
+    }
+    digest_end(&d, all);
+    memcpy(out, all, COMMAND_REQUEST_SIZE);
+}
+
+static enum status parse_key(struct op_run *r, const struct op_call *c, struct fault *why)
+{
+    struct str key = c->idempotency_key;
     struct entropy *e = node_entropy(r->ops->node);
     if (key.len > OPS_KEY_MAX)
         return fault_set(why, ST_TOO_BIG, "Idempotency-Key: %zu bytes are more than %d", key.len,
                          OPS_KEY_MAX);
-    if (key.len > 0)
+    r->has_key = key.len > 0;
+    if (r->has_key) {
         key_to_id(r, key);
-    else
-        e->fill(e, r->command_id, sizeof r->command_id);
+        request_digest(c, r->key.request);
+    } else {
+        e->fill(e, r->key.id, sizeof r->key.id);
+    }
     return ST_OK;
 }
 
@@ -255,7 +274,7 @@ static enum status parse(struct op_run *r, const struct op_call *c, struct fault
     if (s == ST_OK)
         s = parse_if_match(r, c->if_match, why);
     if (s == ST_OK)
-        s = parse_key(r, c->idempotency_key, why);
+        s = parse_key(r, c, why);
     /* A merge patch lacks what it does not change: its result is checked. */
     if (s == ST_OK && r->op->id != OP_VM_UPDATE)
         s = check_message(r->request, CHECK_REQUEST, why);
@@ -272,7 +291,7 @@ static void read_done(void *ctx, enum status s, const struct fault *why,
     r->asks = false;
     if (s != ST_OK)
         run_fail(r, why);
-    else
+    else if (!run_answered(r))
         handlers[r->op->id](r);
 }
 

@@ -335,12 +335,30 @@ static void try(struct op_run *r, const Pb__Command *cmd)
     apply_result_done(&result);
 }
 
+bool run_answered(struct op_run *r)
+{
+    struct apply_result result;
+    if (!r->has_key || is_dry(r) || !cluster_answered(run_cluster(r), &r->key, &result))
+        return false;
+    if (result.status == ST_OK) {
+        run_after_operation(r, &result);
+        return true;
+    }
+    /* What was refused may have been tried again, under another id. */
+    if (result.replay)
+        return false;
+    run_fail(r, &result.why);
+    return true;
+}
+
 void run_propose(struct op_run *r, Pb__Command *cmd, run_after *after)
 {
     struct fault why;
     r->after = after;
     cmd->has_id = 1;
-    cmd->id = (ProtobufCBinaryData){sizeof r->command_id, r->command_id};
+    cmd->id = (ProtobufCBinaryData){sizeof r->key.id, r->key.id};
+    cmd->has_request = r->has_key;
+    cmd->request = (ProtobufCBinaryData){sizeof r->key.request, r->key.request};
     cmd->actor = r->actor;
     cmd->trace = r->traceparent[0] ? r->traceparent : NULL;
     if (is_dry(r)) {

@@ -55,7 +55,8 @@ struct op_run {
     char accept[512];
     char last_event_id[64];
     char traceparent[56];
-    uint8_t command_id[16];
+    struct command_key key; /* of the command; its request is of what the caller sent */
+    bool has_key;           /* Idempotency-Key */
     uint64_t wait_ms;
 
     bool asks;        /* the node will tell us something */
@@ -83,6 +84,9 @@ bool run_kind(const struct op *op, enum object_kind *ret);
 MUST_USE enum status run_target(struct op_run *r, enum object_kind kind, struct object **ret,
                                 struct fault *why);
 
+/* End a call whose Idempotency-Key is known: as the first was answered, though what it named may be
+ * gone or changed since, or refused if the first asked for something else. false: go on. */
+bool run_answered(struct op_run *r);
 /* Propose cmd, whose body is set; `after` is called once it was applied. cmd is borrowed. A refusal
  * is the answer, without `after`. In a dry run the answer is the object as it would be. */
 void run_propose(struct op_run *r, Pb__Command *cmd, run_after *after);

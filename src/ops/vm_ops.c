@@ -86,7 +86,7 @@ static bool update_again(struct op_run *r, const struct fault *why)
 {
     if (why->status != ST_PRECONDITION || r->has_if || ++r->tries == TRIES_MAX)
         return false;
-    r->command_id[15]++; /* another command; after a retry of the caller's, the same one again */
+    r->key.id[15]++; /* another command; after a retry of the caller's, the same one again */
     propose_update(r);
     return true;
 }

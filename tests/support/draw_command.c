@@ -187,6 +187,7 @@ static void step_any_bytes(struct tape *t, struct world *w)
 void draw_step(struct tape *t, struct world *w)
 {
     w->same_id = draw_below(t, 16) == 15;
+    w->request = draw_below(t, 64) < 62 ? 0 : 1;
     switch (draw_below(t, 16)) {
     case 0:
     case 1:

@@ -72,7 +72,7 @@ static void check_done(const struct done_table *t)
     CHECK_EQ(t->by_id.count, t->count);
     for (size_t i = 0; i < t->count; i++) {
         const struct done *d = t->items[t->first + i];
-        CHECK(done_find(t, d->id) == d && d->index > last);
+        CHECK(done_find(t, d->key.id) == d && d->index > last);
         last = d->index;
         bytes += d->size;
         hash += hash_mix(d->hash);
@@ -158,7 +158,7 @@ static void same_done(const struct done_table *a, const struct done_table *b)
     CHECK_EQ(a->count, b->count);
     for (size_t i = 0; i < a->count; i++) {
         const struct done *x = a->items[a->first + i], *y = b->items[b->first + i];
-        CHECK(memcmp(x->id, y->id, sizeof x->id) == 0);
+        CHECK(memcmp(&x->key, &y->key, sizeof x->key) == 0);
         CHECK(x->index == y->index && x->status == y->status && x->hash == y->hash);
         CHECK_STR(x->text, y->text);
         CHECK_STR(x->hint, y->hint);

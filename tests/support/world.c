@@ -74,6 +74,11 @@ enum status world_run(struct world *w, const Pb__Command *cmd)
         c.has_id = true;
         c.id = (ProtobufCBinaryData){16, w->id};
     }
+    uint8_t request[16] = {w->request};
+    if (w->request && !c.has_request) {
+        c.has_request = true;
+        c.request = (ProtobufCBinaryData){sizeof request, request};
+    }
     if (!c.has_time_ns)
         PROTO_SET(&c, time_ns, w->time_ns++);
     if (!c.has_level)

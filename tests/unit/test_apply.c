@@ -153,6 +153,60 @@ TEST(apply_same_id_again_answers_as_before_and_changes_nothing)
     world_done(&w);
 }
 
+TEST(apply_same_id_for_something_else_is_refused)
+{
+    struct world w;
+    struct kit_vm k;
+    struct apply_result r;
+    world_start(&w);
+    kit_vm(&k, WORLD_FREE, "web");
+    w.request = 7;
+    CHECK_EQ(ST_OK, world_vm(&w, &k));
+    uint64_t state = cluster_hash(w.c);
+    w.same_id = true;
+    CHECK_EQ(ST_OK, world_vm(&w, &k));
+    CHECK(w.r.replay);
+    for (w.request = 0; w.request < 9; w.request += 8) { /* none, and another */
+        w.same_id = true;
+        CHECK_EQ(ST_CONFLICT, world_vm(&w, &k));
+        CHECK(!w.r.replay);
+        CHECK(w.r.why.hint[0]);
+        CHECK_STR("", w.r.uid);
+        CHECK(state == cluster_hash(w.c));
+    }
+    struct command_key key = w.c->done.items[w.c->done.first + w.c->done.count - 1]->key;
+    CHECK(cluster_answered(w.c, &key, &r));
+    CHECK(r.replay);
+    CHECK_STR(world_uid(WORLD_FREE), r.uid);
+    key.request[15]++;
+    CHECK(cluster_answered(w.c, &key, &r));
+    CHECK_EQ(ST_CONFLICT, r.status);
+    key.id[15]++;
+    CHECK(!cluster_answered(w.c, &key, &r));
+    world_done(&w);
+}
+
+TEST(apply_request_digest_has_16_bytes_or_is_absent)
+{
+    struct world w;
+    uint8_t bytes[17] = {1};
+    Pb__CmdNodeHello m;
+    world_start(&w);
+    for (size_t len = 0; len < 17; len++) {
+        Pb__Command cmd = PB__COMMAND__INIT;
+        if (len == 16)
+            len = 17;
+        pb__cmd_node_hello__init(&m);
+        cmd.body_case = PB__COMMAND__BODY_NODE_HELLO;
+        cmd.node_hello = &m;
+        cmd.has_request = true;
+        cmd.request = (ProtobufCBinaryData){len, bytes};
+        CHECK_EQ(ST_INVALID, world_run(&w, &cmd));
+        CHECK_STR("request", w.r.why.field);
+    }
+    world_done(&w);
+}
+
 /* Two copies of one command may be in the log; who was told no must not find it done. */
 TEST(apply_same_id_after_a_refusal_is_refused_alike)
 {
@@ -341,11 +395,11 @@ TEST(apply_command_ids_are_dropped_by_age)
 TEST(apply_command_ids_fill_their_bytes_to_the_last)
 {
     struct done_table t;
-    uint8_t id[16] = {0};
+    struct command_key key = {0};
     done_table_init(&t);
     for (uint64_t i = 1; i <= 5; i++) {
-        id[0]++;
-        struct done *d = done_new(id, i, ST_OK, NULL, "", "");
+        key.id[0]++;
+        struct done *d = done_new(&key, i, ST_OK, NULL, "", "");
         done_add(&t, d, 100, 2 * (size_t)d->size);
         CHECK_EQ(MIN(i, 2), t.count);
         CHECK_EQ(i, done_last_index(&t));

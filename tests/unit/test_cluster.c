@@ -358,23 +358,27 @@ TEST(hash_covers_ids_counters_and_time)
 
 TEST(hash_of_a_kept_refusal_does_not_tell_its_words)
 {
-    uint8_t id[16] = {1};
+    struct command_key key = {.id = {1}};
     struct fault a = {.status = ST_EXISTS, .text = "this", .hint = "h", .field = "f"};
     struct fault b = {.status = ST_EXISTS, .text = "that"};
-    struct done *x = done_new(id, 5, ST_EXISTS, &a, "u", "o");
-    struct done *y = done_new(id, 5, ST_EXISTS, &b, "u", "o");
+    struct done *x = done_new(&key, 5, ST_EXISTS, &a, "u", "o");
+    struct done *y = done_new(&key, 5, ST_EXISTS, &b, "u", "o");
     struct done *other[] = {
-        done_new(id, 6, ST_EXISTS, &a, "u", "o"), done_new(id, 5, ST_QUOTA, &a, "u", "o"),
-        done_new(id, 5, ST_EXISTS, &a, "v", "o"), done_new(id, 5, ST_EXISTS, &a, "u", "p")};
+        done_new(&key, 6, ST_EXISTS, &a, "u", "o"), done_new(&key, 5, ST_QUOTA, &a, "u", "o"),
+        done_new(&key, 5, ST_EXISTS, &a, "v", "o"), done_new(&key, 5, ST_EXISTS, &a, "u", "p")};
     CHECK(x->hash == y->hash);
     for (size_t i = 0; i < ARRAY_COUNT(other); i++) {
         CHECK(x->hash != other[i]->hash);
         done_unref(other[i]);
     }
-    id[3] = 9;
-    struct done *z = done_new(id, 5, ST_EXISTS, &a, "u", "o");
-    CHECK(x->hash != z->hash);
-    done_unref(x), done_unref(y), done_unref(z);
+    for (size_t i = 0; i < 2; i++) {
+        (i ? key.request : key.id)[3] = 9;
+        struct done *z = done_new(&key, 5, ST_EXISTS, &a, "u", "o");
+        CHECK(x->hash != z->hash);
+        done_unref(z);
+        key = (struct command_key){.id = {1}};
+    }
+    done_unref(x), done_unref(y);
 }
 
 TEST(ikey_is_full_only_when_a_part_does_not_fit)

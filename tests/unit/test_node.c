@@ -503,6 +503,9 @@ static enum status put_tenant_as(struct bench *b, uint8_t id, unsigned number, s
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.has_id = 1;
     cmd.id = (ProtobufCBinaryData){sizeof bytes, bytes};
+    uint8_t request[16] = {(uint8_t)number};
+    cmd.has_request = 1;
+    cmd.request = (ProtobufCBinaryData){sizeof request, request};
     cmd.body_case = PB__COMMAND__BODY_TENANT_PUT;
     cmd.tenant_put = &put;
     *a = (struct answer){0};
@@ -533,6 +536,21 @@ TEST(node_retry_waits_for_the_command_that_is_on_its_way)
     CHECK_EQ(before + 1, again.index);
     CHECK_EQ(1, other.count);
     CHECK_EQ(before + 2, other.index);
+    finish(&b);
+}
+
+TEST(node_other_request_under_an_id_that_is_on_its_way_is_refused)
+{
+    struct bench b;
+    struct answer a, other;
+    start(&b);
+    uint64_t before = b.last;
+    CHECK_EQ(ST_OK, put_tenant_as(&b, 1, 1, &a));
+    CHECK_EQ(ST_CONFLICT, put_tenant_as(&b, 1, 2, &other));
+    settle(&b);
+    CHECK_EQ(before + 1, b.last);
+    CHECK_EQ(ST_OK, a.applied);
+    CHECK_EQ(0, other.count);
     finish(&b);
 }
 

@@ -496,6 +496,9 @@ TEST(ops_repeated_key_is_carried_out_once)
     (void)snprintf(uid, sizeof uid, "%s", at(&b, "meta.uid"));
     call(&b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 201);
     CHECK_STR(uid, at(&b, "meta.uid"));
+    call(&b, "POST", "/v1/tenants", "{\"name\":\"other\"}", 409);
+    CHECK_STR("conflict", at(&b, "code"));
+    call(&b, "GET", "/v1/tenants/other", "", 404);
     b.call.who.actor = "uid:4711";
     call(&b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 409); /* another's key is another key */
     CHECK_STR("exists", at(&b, "code"));
@@ -505,6 +508,33 @@ TEST(ops_repeated_key_is_carried_out_once)
     memset(longest, 'k', OPS_KEY_MAX + 1);
     b.call.idempotency_key = str_from(longest);
     call(&b, "POST", "/v1/tenants", "{\"name\":\"b\"}", 413);
+    bench_done(&b);
+}
+
+/* What the first try named is gone, or has another ETag, because of that try. */
+TEST(ops_repeated_key_is_answered_as_before_whatever_it_changed)
+{
+    struct bench b = {0};
+    char etag[32];
+    bench_init(&b);
+    make_image(&b);
+    make_vm(&b, "web-1");
+    call(&b, "GET", "/v1/vms/web-1", "", 200);
+    (void)snprintf(etag, sizeof etag, "%s", b.last.etag);
+    b.call.if_match = str_from(etag);
+    b.call.idempotency_key = STR("a");
+    call(&b, "PATCH", "/v1/vms/web-1", "{\"spec\":{\"vcpus\":2}}", 200);
+    call(&b, "PATCH", "/v1/vms/web-1", "{\"spec\":{\"vcpus\":2}}", 200);
+    b.call.if_match = STR("*");
+    call(&b, "PATCH", "/v1/vms/web-1", "{\"spec\":{\"vcpus\":2}}", 409);
+    b.call.if_match = STR("");
+    b.call.idempotency_key = STR("b");
+    call(&b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 201);
+    b.call.idempotency_key = STR("c");
+    call(&b, "DELETE", "/v1/tenants/acme", "", 204);
+    call(&b, "DELETE", "/v1/tenants/acme", "", 204);
+    b.call.idempotency_key = STR("d");
+    call(&b, "DELETE", "/v1/tenants/acme", "", 404);
     bench_done(&b);
 }
 

@@ -468,6 +468,8 @@ TEST(snapshot_that_is_not_as_its_head_counts_is_refused)
     Pb__Done d = PB__DONE__INIT;
     d.has_id = true;
     d.id = (ProtobufCBinaryData){16, id};
+    d.has_request = true;
+    d.request = (ProtobufCBinaryData){16, id};
     d.status = world_text("ok");
     PROTO_SET(&d, index, w.index);
     struct buf body;
@@ -571,10 +573,12 @@ TEST(snapshot_with_wrong_command_ids_is_refused)
     take(&w, &r.all);
     split(&r);
     size_t last = r.count - 2; /* a command id, the newest */
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 10; i++) {
         Pb__Done d = PB__DONE__INIT;
         d.has_id = true;
         d.id = (ProtobufCBinaryData){16, id};
+        d.has_request = true;
+        d.request = (ProtobufCBinaryData){16, id};
         d.status = world_text("ok");
         PROTO_SET(&d, index, w.index);
         switch (i) {
@@ -585,7 +589,9 @@ TEST(snapshot_with_wrong_command_ids_is_refused)
         case 4: d.index++; break;
         case 5: d.index = w.index - 1; break; /* as the one before */
         case 6: d.uid = world_text("longer than any uid can be, surely"); break;
-        case 7: d.id.data = w.c->done.items[0]->id; break; /* twice */
+        case 7: d.id.data = w.c->done.items[0]->key.id; break; /* twice */
+        case 8: d.has_request = false; break;
+        case 9: d.request.len = 15; break;
         }
         CHECK_EQ(ST_CORRUPT, with_record(&r, last, 3, &d.base, -1, &why));
         CHECK(strcmp("the state hash is not that of the records", why.text) != 0);
