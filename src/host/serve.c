@@ -184,11 +184,29 @@ static enum status check_fds(const struct mail *m, struct fault *why)
     return ST_OK;
 }
 
+/* The seccomp filter around QEMU. It stands before all other words: behind them it could be taken for
+ * the value of the last. A later one takes nothing back, but nobody has a reason to say one. */
+static const char *const seccomp_wall[] = {
+    "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"};
+_Static_assert(HOST_ARGS_MAX + ARRAY_COUNT(seccomp_wall) <= SHIM_ARGS_MAX, "both fit");
+
+static enum status check_argv(const struct helper *h, const struct request *r, struct fault *why)
+{
+    if (!str_is(r->argv[0], h->init.qemu))
+        return fault_set(why, ST_DENIED, "only %s may be run", h->init.qemu);
+    for (size_t i = 1; i < r->argc; i++)
+        if (str_is(r->argv[i], "-sandbox") || str_is(r->argv[i], "--sandbox"))
+            return fault_set(why, ST_DENIED, STR_FMT " is not for the one who asks to say",
+                             STR_ARG(r->argv[i]));
+    return ST_OK;
+}
+
 static enum status check_spawn(const struct helper *h, const struct mail *m, struct fault *why)
 {
     const struct host_spawn *s = &m->request.spawn;
-    if (!str_is(m->request.argv[0], h->init.qemu))
-        return fault_set(why, ST_DENIED, "only %s may be run", h->init.qemu);
+    enum status args = check_argv(h, &m->request, why);
+    if (args != ST_OK)
+        return args;
     if (s->slot >= h->facts.slots)
         return fault_set(why, ST_DENIED, "slot %" PRIu32 " of %" PRIu32, s->slot, h->facts.slots);
     if (s->mem_bytes < MEM_MIN || s->mem_bytes > MEM_MAX || s->cpu_milli < 1 ||
@@ -236,8 +254,11 @@ static void make_start(const struct helper *h, const struct request *r, struct s
         if (w->kvm)
             add_kvm_group(s);
     }
-    s->argc = r->argc;
-    memcpy(s->argv, r->argv, r->argc * sizeof r->argv[0]);
+    s->argv[s->argc++] = r->argv[0];
+    for (size_t i = 0; i < ARRAY_COUNT(seccomp_wall); i++)
+        s->argv[s->argc++] = str_from(seccomp_wall[i]);
+    memcpy(s->argv + s->argc, r->argv + 1, (r->argc - 1) * sizeof r->argv[0]);
+    s->argc += r->argc - 1;
 }
 
 static enum status spawn(const struct helper *h, const struct mail *m, const int *cgroup,

@@ -14,7 +14,7 @@ enum {
     HOST_UID_MAX = 33,
     HOST_TAP_MAX = 16,
     HOST_WHY_MAX = 400,
-    HOST_ARGS_MAX = 256,
+    HOST_ARGS_MAX = 250,
     HOST_FDS_MAX = 40,
     HOST_LIST_MAX = 1024,
 };
@@ -55,7 +55,7 @@ struct host_spawn {
     int listen;          /* listening socket for the shim */
     const int *fd; /* the monitor's: fd[i] becomes HOST_FD_FIRST + i; a tap comes after the last */
     size_t fd_count;
-    const char *const *argv; /* argv[0] is the path of QEMU */
+    const char *const *argv; /* argv[0] is the path of QEMU; -sandbox is not ours to say */
     size_t argc;
 };
 

@@ -165,8 +165,6 @@ static void put_rest(struct args *a)
     option(a, "-device", "virtio-rng-device,rng=rng0");
     /* Its stderr then says why it ended, to one who was not there to hear the event (see cause.c). */
     option(a, "-trace", "enable=qemu_system_shutdown_request");
-    option(a, "-sandbox",
-           "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
 enum status cmdline_build(const struct cmdline *c, struct args *a, struct fault *why)

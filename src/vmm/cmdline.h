@@ -1,7 +1,8 @@
 /*
  * cmdline: the command line of QEMU for one VM. Pure: the same input gives the same words.
  *
- * Everything that QEMU opens it gets as a descriptor, so that it needs no right to any path.
+ * Everything that QEMU opens it gets as a descriptor, so that it needs no right to any path. What walls
+ * it in is not said here: the helper adds that (host/serve.c).
  */
 #pragma once
 

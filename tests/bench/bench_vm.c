@@ -1,5 +1,5 @@
 /*
- * bench_vm: what the driver costs, beside bare QEMU with the same command line in the same run.
+ * bench_vm: what the driver costs, beside bare QEMU with the same words in the same run.
  *
  *     start       from the order to the guest's answer, ROUNDS of each, taken in turns
  *     boots       BOOTS cold boots with as many busy processes as HOGS says
@@ -74,7 +74,8 @@ _Noreturn static void become(const struct prepared *p)
     _exit(1);
 }
 
-/* The same image, memory and words, by fork and exec alone; what comes before those is not counted. */
+/* The same image, memory and words but for the seccomp filter, by fork and exec alone; what comes before
+ * those is not counted. */
 static uint64_t bare(struct site_vm *v, int vms, struct verified *known)
 {
     static const uint8_t seed[GUESTCFG_SEED];

@@ -1,6 +1,6 @@
 /*
  * The root helper with real cgroups, taps and processes, in a network namespace of its own. A program
- * that sleeps stands for QEMU.
+ * that tells its arguments and sleeps stands for QEMU.
  */
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -80,6 +80,20 @@ static const char *tag(void)
     return text;
 }
 
+/* Where any user may run it. It sleeps for as long as its argument behind the helper's says. */
+static const char *sleeper(void)
+{
+    static char path[256];
+    if (!path[0]) {
+        (void)snprintf(path, sizeof path, "%s", scratch_file("sleeper"));
+        struct str script = STR("#!/bin/sh\necho \"$*\" >&2\nshift 2\nexec sleep \"$@\"\n");
+        CHECK_EQ(0, chmod(scratch_dir(), 0711));
+        CHECK_EQ(ST_OK, file_write(AT_FDCWD, path, script, 0755, NULL));
+        CHECK_EQ(0, chmod(path, 0755));
+    }
+    return path;
+}
+
 static struct host *helper(struct told *t)
 {
     struct request_init i;
@@ -91,7 +105,7 @@ static struct host *helper(struct told *t)
         tap_skip("no network namespace of its own");
     helper_defaults(&i);
     memcpy(i.tag, tag(), REQUEST_TAG_MAX);
-    (void)snprintf(i.qemu, sizeof i.qemu, "/bin/sleep");
+    (void)snprintf(i.qemu, sizeof i.qemu, "%s", sleeper());
     (void)snprintf(i.shim, sizeof i.shim, "%s", run_program("guest/shim/blixard-shim"));
     i.id_first = ID_FIRST;
     i.own_id = i.own_group = OWN;
@@ -113,10 +127,10 @@ static void stop(struct host *h)
     loop_close(loop);
 }
 
-static const char *const sleeper[] = {"/bin/sleep", "600", NULL};
-
 static struct host_spawn a_spawn(const struct run *r)
 {
+    static const char *argv[] = {NULL, "600"};
+    argv[0] = sleeper();
     return (struct host_spawn){.uid = RUN_UID,
                                .slot = SLOT,
                                .epoch = 1,
@@ -129,8 +143,8 @@ static struct host_spawn a_spawn(const struct run *r)
                                .task_count = 99,
                                .dir = r->dir,
                                .listen = r->listen,
-                               .argv = sleeper,
-                               .argc = 2};
+                               .argv = argv,
+                               .argc = ARRAY_COUNT(argv)};
 }
 
 static struct told spawned(struct host *h, const struct host_spawn *s)
@@ -228,7 +242,11 @@ TEST(host_spawns_with_limits_and_tap_and_leaves_nothing)
 
     CHECK_EQ(ST_OK, cleaned(h).status); /* kills what is left */
     run_await(up.spawned.shim_pidfd);
-    CHECK_EQ(SHIM_ITSELF, run_record(&r).cause);
+    record = run_record(&r);
+    CHECK_EQ(SHIM_ITSELF, record.cause);
+    CHECK(str_eq(STR("-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,"
+                     "resourcecontrol=deny 600\n"),
+                 record.tail)); /* the wall that is the helper's to put up */
     CHECK_EQ(0, if_nametoindex(name));
     list = (struct told){0};
     h->list(h, on_listed, &list);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "os/file.h"
 #include "support/vm_run.h"
 #include "wire/shim.h"
 
@@ -27,6 +28,17 @@ static void check_dead(uint32_t pid)
         (void)fclose(f);
 }
 
+static void check_filtered(uint32_t pid)
+{
+    char path[64];
+    struct buf b;
+    buf_init(&b, 64 * 1024);
+    (void)snprintf(path, sizeof path, "/proc/%u/status", pid);
+    CHECK_EQ(ST_OK, file_read(AT_FDCWD, path, &b, NULL));
+    CHECK(strstr(buf_cstr(&b), "\nSeccomp:\t2\n"));
+    buf_done(&b);
+}
+
 static void boots_and_answers(bool root)
 {
     struct buf out;
@@ -44,6 +56,7 @@ static void boots_and_answers(bool root)
 
     struct shim_record r = site_shim_record(&site, one.uid);
     CHECK_EQ(SHIM_RUNNING, r.phase);
+    check_filtered(r.pid);
     site.vmm->power(site.vmm, one.uid, 1, VMM_POWER_DOWN);
     e = site_await(&site, one.uid, VMM_EXITED);
     CHECK_EQ(PB__EXIT_CAUSE__EXIT_STOPPED, e.cause);

@@ -263,6 +263,11 @@ TEST(helper_refuses_spawns_that_reach_too_far)
     struct request r = a_spawn();
     r.spawn.argv = shell;
     check_refused(fd, &r, fds, 2, ST_DENIED, "only /bin/true may be run");
+    static const char *const no_wall[] = {"/bin/true", "-x", "--sandbox", "off"};
+    r = a_spawn();
+    r.spawn.argv = no_wall;
+    r.spawn.argc = ARRAY_COUNT(no_wall);
+    check_refused(fd, &r, fds, 2, ST_DENIED, "--sandbox is not for the one who asks to say");
     r = a_spawn();
     r.spawn.slot = 10;
     check_refused(fd, &r, fds, 2, ST_DENIED, "slot 10 of 10");
