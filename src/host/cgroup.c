@@ -241,6 +241,27 @@ enum status cgroups_make(const struct cgroups *g, const struct host_spawn *limit
     return ST_OK;
 }
 
+static void read_processes(int group, struct buf *text)
+{
+    buf_init(text, PROCS_MAX);
+    (void)!file_read(group, "cgroup.procs", text, NULL);
+}
+
+/* False: there are no more. */
+static bool next_process(struct str *rest, uint32_t *ret)
+{
+    struct str line;
+    uint64_t pid;
+    while (rest->len) {
+        (void)str_cut(rest, '\n', &line);
+        if (str_u64(line, 2, INT32_MAX, &pid, NULL) != ST_OK)
+            continue;
+        *ret = (uint32_t)pid;
+        return true;
+    }
+    return false;
+}
+
 /* Kill what is in it now. Version 2 has a file for that; with version 1 what it forks meanwhile is met
  * at the next call. */
 static void kill_all(int group)
@@ -248,15 +269,10 @@ static void kill_all(int group)
     if (sysfile_write(group, "cgroup.kill", "1", NULL) == ST_OK)
         return;
     struct buf b AUTO(buf_done);
-    buf_init(&b, PROCS_MAX);
-    (void)!file_read(group, "cgroup.procs", &b, NULL);
-    struct str rest = buf_view(&b), line;
-    while (rest.len) {
-        uint64_t pid;
-        (void)str_cut(&rest, '\n', &line);
-        if (str_u64(line, 2, INT32_MAX, &pid, NULL) == ST_OK)
-            (void)kill((pid_t)pid, SIGKILL);
-    }
+    read_processes(group, &b);
+    struct str rest = buf_view(&b);
+    for (uint32_t pid; next_process(&rest, &pid);)
+        (void)kill((pid_t)pid, SIGKILL);
 }
 
 enum status cgroups_clean(const struct cgroups *g, const char *uid, struct fault *why)
@@ -299,6 +315,24 @@ size_t cgroups_list(const struct cgroups *g, char (*uid)[HOST_UID_MAX], size_t m
             if (request_is_uid(str_from(e->d_name)) && !is_listed(uid, count, e->d_name))
                 memcpy(uid[count++], e->d_name, HOST_UID_MAX);
         (void)closedir(d);
+    }
+    return count;
+}
+
+size_t cgroups_processes(const struct cgroups *g, const char *uid, uint32_t *pid, size_t max)
+{
+    require(request_is_uid(str_from(uid)));
+    size_t count = 0;
+    for (size_t i = 0; i < g->dir_count; i++) {
+        int group = g->dir[i] < 0 ? -1 : open_group(g->dir[i], uid);
+        if (group < 0)
+            continue;
+        struct buf b AUTO(buf_done);
+        read_processes(group, &b);
+        (void)close(group);
+        struct str rest = buf_view(&b);
+        while (count < max && next_process(&rest, &pid[count]))
+            count++;
     }
     return count;
 }

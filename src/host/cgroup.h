@@ -36,3 +36,5 @@ MUST_USE enum status cgroups_clean(const struct cgroups *g, const char *uid, str
 
 /* The uids that have a group. */
 size_t cgroups_list(const struct cgroups *g, char (*uid)[HOST_UID_MAX], size_t max);
+/* The processes in the groups of a VM; one may come twice. */
+size_t cgroups_processes(const struct cgroups *g, const char *uid, uint32_t *pid, size_t max);

@@ -17,6 +17,7 @@
 #include "host/filter.h"
 #include "host/launch.h"
 #include "host/request.h"
+#include "host/slot.h"
 #include "host/sysfile.h"
 #include "host/tap.h"
 #include "os/file.h"
@@ -37,6 +38,7 @@ struct helper {
     struct request_init init;
     struct cgroups cgroups;
     struct host_facts facts;
+    struct slots slots;
 };
 
 /* A request and what came with it. */
@@ -138,6 +140,7 @@ static enum status serve_init(struct helper *h, const struct request *r, struct 
     uint32_t addresses = (UINT32_C(1) << (32 - h->init.subnet_bits)) - 3;
     h->init.id_count = MIN(h->init.id_count, addresses);
     find_facts(h, &missing);
+    slots_init(&h->slots, &h->cgroups, h->init.id_first, h->init.id_count);
     if (h->facts.privileged) {
         enum status s = drop_rights(&a->why);
         if (s != ST_OK)
@@ -284,6 +287,8 @@ static enum status serve_spawn(struct helper *h, struct mail *m, struct answer *
 {
     struct host_spawn *w = &m->request.spawn;
     enum status s = check_spawn(h, m, &a->why);
+    if (s == ST_OK)
+        s = slots_check(&h->slots, w->slot, &a->why);
     if (s != ST_OK)
         return s;
     int cgroup[CGROUP_KINDS];
@@ -302,7 +307,9 @@ static enum status serve_spawn(struct helper *h, struct mail *m, struct answer *
         s = spawn(h, m, cgroup, cgroup_count, tap, a);
     for (size_t i = 0; i < cgroup_count; i++)
         (void)close(cgroup[i]);
-    if (s != ST_OK)
+    if (s == ST_OK)
+        slots_take(&h->slots, w->slot, a->spawned.shim_pidfd);
+    else
         (void)!cgroups_clean(&h->cgroups, m->request.uid, NULL);
     return s;
 }
@@ -401,14 +408,13 @@ static bool turn(struct helper *h, struct mail *m, char (*uids)[HOST_UID_MAX])
         a.status = serve(h, m, &a);
     for (size_t i = 0; i < m->fd_count; i++)
         (void)close(m->fd[i]);
-    bool ok = reply(h, m->request.type, &a);
-    close_fd(&a.spawned.shim_pidfd);
-    return ok;
+    return reply(h, m->request.type, &a);
 }
 
 /* The daemon is gone. If no VM is left either, nothing of ours should be. */
 static void leave(struct helper *h)
 {
+    slots_done(&h->slots);
     cgroups_close(&h->cgroups);
     (void)signal(SIGCHLD, SIG_DFL);
     if (h->facts.privileged)
@@ -416,6 +422,16 @@ static void leave(struct helper *h)
     bool alone = h->facts.cgroup && cgroups_remove(h->init.cgroup_root, h->init.tag);
     if (alone && h->facts.filter)
         (void)!filter_remove(h->init.nft, h->init.tag, NULL);
+}
+
+/* One descriptor for each VM that runs, and then some. Where that is not allowed, fewer VMs are started. */
+static void want_descriptors(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0)
+        return;
+    l.rlim_cur = MIN(MAX(l.rlim_cur, (rlim_t)SLOTS_HELD_MAX * 2), l.rlim_max);
+    (void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
 int helper_main(int fd)
@@ -429,6 +445,7 @@ int helper_main(int fd)
         (void)signal(ignored[i], SIG_IGN);
     (void)prctl(PR_SET_NAME, "blixard-helper");
     (void)umask(077);
+    want_descriptors();
     if (prctl(PR_SET_DUMPABLE, 0) != 0 || chdir("/") != 0)
         return EXIT_BROKEN;
     while (turn(&h, mail, uids))

@@ -309,6 +309,39 @@ TEST(host_without_its_helper_says_so)
     stop(h);
 }
 
+/* Another VM does not get the user id of one that runs, whichever helper started that. */
+TEST(host_keeps_slots_for_those_who_have_them)
+{
+    struct told t = {0};
+    struct host *h = helper(&t);
+    struct run r;
+    if (!h->facts.cgroup)
+        tap_skip(h->facts.why);
+    run_directory(&r);
+    CHECK_EQ(0, fchown(r.dir, OWN, OWN));
+    struct host_spawn s = a_spawn(&r);
+    s.net = HOST_NET_USER;
+    struct told up = spawned(h, &s);
+    CHECK_EQ(ST_OK, up.status);
+    (void)run_running(run_connect(&r));
+    helper_stop(h);
+
+    h = helper(&t);
+    struct host_spawn other = s;
+    other.uid = "fedcba98765432100123456789abcdef";
+    struct told refused = spawned(h, &other);
+    CHECK_EQ(ST_IN_USE, refused.status);
+    CHECK_STR("a VM in slot 7 still runs", refused.why.text);
+
+    CHECK_EQ(ST_OK, cleaned(h).status);
+    run_await(up.spawned.shim_pidfd);
+    struct told next = spawned(h, &s);
+    CHECK_EQ(ST_OK, next.status);
+    CHECK_EQ(ST_OK, cleaned(h).status);
+    run_await(next.spawned.shim_pidfd);
+    stop(h);
+}
+
 /* ---- what a guest may send ---- */
 
 static uint16_t checksum(const uint8_t *p, size_t len)

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/request.h"
 #include "host/serve.h"
+#include "os/file.h"
+#include "support/scratch.h"
 #include "support/tap.h"
 
 #define UID "0123456789abcdef0123456789abcdef"
@@ -152,6 +155,17 @@ TEST(helper_answers_come_back)
 
 /* ---- a helper without rights ---- */
 
+/* A script that any user may run, for a shim. */
+static const char *make_program(const char *text)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s", scratch_file("program"));
+    CHECK_EQ(0, chmod(scratch_dir(), 0711));
+    CHECK_EQ(ST_OK, file_write(AT_FDCWD, path, str_from(text), 0755, NULL));
+    CHECK_EQ(0, chmod(path, 0755));
+    return path;
+}
+
 static int start_helper(void)
 {
     int pair[2];
@@ -203,14 +217,20 @@ static struct answer ask(int fd, const struct request *r, const int *fds, size_t
     return a;
 }
 
-static int ready_helper(struct host_facts *ret)
+static int ready_helper_with(const char *shim, struct host_facts *ret)
 {
     int fd = start_helper();
     struct request r = {.type = REQUEST_INIT, .id = 1, .init = an_init()};
+    (void)snprintf(r.init.shim, sizeof r.init.shim, "%s", shim);
     struct answer a = ask(fd, &r, NULL, 0);
     CHECK_EQ(ST_OK, a.status);
     *ret = a.facts;
     return fd;
+}
+
+static int ready_helper(struct host_facts *ret)
+{
+    return ready_helper_with("/nowhere/shim", ret);
 }
 
 TEST(helper_without_root_says_what_it_lacks)
@@ -287,6 +307,34 @@ TEST(helper_refuses_spawns_that_reach_too_far)
     check_refused(fd, &r, fds, 3, ST_INVALID, "descriptor 2 is a directory");
     r.spawn.fd_count = 0; /* all is well but for the shim, which is not there */
     check_refused(fd, &r, fds, 2, ST_NOT_FOUND, "/nowhere/shim: there is no such program");
+}
+
+/* One who has the slot of another has its user id, and so its memory and its disks. */
+TEST(helper_gives_a_slot_to_one_living_vm)
+{
+    struct host_facts f;
+    int fd = ready_helper_with(make_program("#!/bin/sh\nexec sleep 100\n"), &f);
+    int fds[] = {open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), listening()};
+    struct request r = a_spawn();
+    struct answer first = ask(fd, &r, fds, 2);
+    CHECK_EQ(ST_OK, first.status);
+
+    r.uid[0] = 'a'; /* another VM */
+    check_refused(fd, &r, fds, 2, ST_IN_USE, "a VM in slot 3 still runs");
+    r.spawn.slot = 4;
+    struct answer second = ask(fd, &r, fds, 2);
+    CHECK_EQ(ST_OK, second.status);
+
+    r.uid[0] = 'b';
+    r.spawn.slot = 3;
+    CHECK_EQ(0, kill((pid_t)first.spawned.shim_pid, SIGKILL));
+    struct answer third;
+    do /* its end may take a moment */
+        third = ask(fd, &r, fds, 2);
+    while (third.status == ST_IN_USE);
+    CHECK_EQ(ST_OK, third.status);
+    CHECK_EQ(0, kill((pid_t)second.spawned.shim_pid, SIGKILL));
+    CHECK_EQ(0, kill((pid_t)third.spawned.shim_pid, SIGKILL));
 }
 
 /* Rubbish is answered by a refusal, and the next request is served. */
