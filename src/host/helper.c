@@ -297,21 +297,21 @@ static struct call *find(struct helper *h, uint32_t id)
     return NULL;
 }
 
-/* False: it does not speak as it should. */
-static bool answered(struct helper *h, struct str message, int fd)
+/* False: it does not speak as it should. What came with it is taken, or left in *fd. */
+static bool answered(struct helper *h, struct str message, int *fd)
 {
     struct call *c = find(h, answer_id(message));
     struct answer a = {.uid = h->uids};
     if (!c || answer_get(message, c->type, &a, NULL) != ST_OK)
         return false;
-    if (a.status == ST_OK && (c->type == REQUEST_SPAWN) != (fd >= 0))
+    if (a.status == ST_OK && (c->type == REQUEST_SPAWN) != (*fd >= 0))
         return false;
     if (a.status == ST_IN_USE && try_again(c))
         return true;
-    if (a.status == ST_OK && fd >= 0 && (a.spawned.shim_pidfd = dup(fd)) < 0)
-        a.status = fault_errno(&a.why, errno, "duplicate a descriptor");
-    if (fd >= 0)
-        (void)fcntl(a.spawned.shim_pidfd, F_SETFD, FD_CLOEXEC);
+    if (a.status == ST_OK && *fd >= 0) {
+        a.spawned.shim_pidfd = *fd;
+        *fd = -1;
+    }
     finish(c, &a);
     return true;
 }
@@ -347,7 +347,7 @@ static void on_io(void *ctx, uint32_t events)
         return;
     if (n <= 0)
         lose(h, "it ended");
-    else if (!answered(h, (struct str){h->answer, (size_t)n}, fd))
+    else if (!answered(h, (struct str){h->answer, (size_t)n}, &fd))
         lose(h, "its answer makes no sense");
 }
 

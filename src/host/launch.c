@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -74,30 +75,57 @@ static enum status not_started(const struct launch *l, int err, struct fault *wh
     return fault_hint(why, "install Blixard again, or set where its shim is");
 }
 
+/* fork(2) that answers a pidfd at once: opened by its number later, the process may have ended already, and
+ * the number may be another's. */
+static pid_t fork_pidfd(int *ret_pidfd)
+{
+    struct clone_args c = {
+        .flags = CLONE_PIDFD, .pidfd = (uintptr_t)ret_pidfd, .exit_signal = SIGCHLD};
+    return (pid_t)syscall(SYS_clone3, &c, sizeof c);
+}
+
+/* 0, or the errno with which it failed to become the shim. */
+static int read_report(int fd)
+{
+    int err = 0;
+    ssize_t n;
+    do
+        n = read(fd, &err, sizeof err);
+    while (n < 0 && errno == EINTR);
+    return n == sizeof err ? err : 0; /* nothing: closed by exec */
+}
+
+static void kill_and_reap(int pidfd)
+{
+    siginfo_t ignored;
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    while (waitid(P_PIDFD, (id_t)pidfd, &ignored, WEXITED) < 0 && errno == EINTR)
+        ;
+}
+
 static enum status spawn(const struct launch *l, struct plan *p, uint32_t *ret_pid, int *ret_pidfd,
                          struct fault *why)
 {
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0)
         return fault_errno(why, errno, "make a pipe");
-    pid_t pid = fork();
+    AUTO(close_fd) int pidfd = -1;
+    pid_t pid = fork_pidfd(&pidfd);
     if (pid == 0)
         become(l, p, report[1]);
     int err = pid < 0 ? errno : 0;
     (void)close(report[1]);
-    if (pid > 0 && read(report[0], &err, sizeof err) <= 0)
-        err = 0; /* closed by exec */
+    if (pid > 0)
+        err = read_report(report[0]);
     (void)close(report[0]);
     if (err) {
         if (pid > 0)
-            (void)waitpid(pid, NULL, 0);
+            kill_and_reap(pidfd);
         return not_started(l, err, why);
     }
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0)
-        return fault_errno(why, errno, "open a pidfd");
     *ret_pid = (uint32_t)pid;
     *ret_pidfd = pidfd;
+    pidfd = -1;
     return ST_OK;
 }
 
