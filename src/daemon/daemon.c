@@ -271,6 +271,12 @@ static enum status open_store(struct daemon *d, const char *program, struct faul
     return store_open(d->loop, &c, &d->store, why);
 }
 
+static void on_log_not_cut(void *ctx, const struct fault *why)
+{
+    const struct daemon *d = ctx;
+    log_fault(d->log, LOG_WARN, "console.not_cut", why);
+}
+
 static enum status open_vmm(struct daemon *d, struct fault *why)
 {
     static const enum vmm_qemu_network networks[] = {VMM_QEMU_AUTO, VMM_QEMU_USER, VMM_QEMU_TAP};
@@ -287,6 +293,8 @@ static enum status open_vmm(struct daemon *d, struct fault *why)
         .profile = c->vm.profile == CONFIG_PROFILE_TEST ? CMDLINE_TEST : CMDLINE_PRODUCTION,
         .network = networks[c->vm.network],
         .console_log_max = c->vm.console_log_max_size,
+        .warn = on_log_not_cut,
+        .warn_ctx = d,
     };
     if (tsc_measure_khz(&v.tsc_khz, &no_tsc) != ST_OK)
         log_fault(d->log, LOG_WARN, "tsc.unknown", &no_tsc);

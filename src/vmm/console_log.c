@@ -1,5 +1,6 @@
 #include "vmm/console_log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,12 +42,27 @@ size_t console_log_read(int fd, uint64_t *offset, char *out, size_t size)
     return n;
 }
 
-void console_log_trim(int fd, uint64_t max)
+enum status console_log_trim(int fd, uint64_t max, struct fault *why)
 {
     uint64_t end = console_log_end(fd);
-    if (end == UINT64_MAX || end <= max)
-        return;
+    if (end == UINT64_MAX)
+        return fault_errno(why, errno, "look at a console's log");
+    if (end <= max)
+        return ST_OK;
     uint64_t hole = (end - max) / BLOCK * BLOCK;
-    if (hole && first_kept(fd, 0) < hole)
-        (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)hole);
+    if (!hole || first_kept(fd, 0) >= hole)
+        return ST_OK;
+    int r;
+    do
+        r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)hole);
+    while (r != 0 && errno == EINTR);
+    if (r == 0)
+        return ST_OK;
+    bool no_holes = errno == EOPNOTSUPP;
+    enum status s = fault_errno(why, errno, "cut a console's log");
+    if (no_holes)
+        (void)fault_hint(why,
+                         "logs grow without limit there: keep VMs on a file system that can punch "
+                         "holes, such as ext4, xfs or tmpfs");
+    return s;
 }

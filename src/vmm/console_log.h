@@ -14,5 +14,6 @@ uint64_t console_log_end(int fd);
 uint64_t console_log_tail(int fd, uint64_t tail);
 /* Read at most `size` bytes from *offset on, and move it past them; what is gone is passed over. */
 size_t console_log_read(int fd, uint64_t *offset, char *out, size_t size);
-/* Keep the last max bytes, or somewhat more. fd is open for writing. */
-void console_log_trim(int fd, uint64_t max);
+/* Keep the last max bytes, or somewhat more. fd is open for writing. ST_IO: not so, as on a file system
+ * that knows no holes. */
+MUST_USE enum status console_log_trim(int fd, uint64_t max, struct fault *why);

@@ -36,7 +36,9 @@ struct qemu {
     struct map vms; /* by uid */
     struct list events;
     struct loop_source *tell; /* delivers them */
-    struct loop_source *keep; /* timer: keeps logs short */
+    struct loop_source *keep; /* timer: keeps logs short, while a VM is up */
+    bool keeping;             /* it is set */
+    bool warned;              /* config.warn was called */
     bool looking;
     size_t unseen; /* VMs, and the host's list, that `looking` still waits for */
 };
@@ -110,6 +112,8 @@ struct vmm_event vm_event(const struct vm *vm, enum vmm_event_type type);
 void vm_found(struct vm *vm, Pb__VmPhase phase);
 /* One thing less that looking waits for. */
 void qemu_seen(struct qemu *q);
+/* A VM is up: keep its log short from now on. */
+void qemu_keep(struct qemu *q);
 /* Write vm->rec to its file, later. */
 void vm_save(struct vm *vm);
 

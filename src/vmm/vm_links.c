@@ -234,6 +234,8 @@ void vm_connect(struct vm *vm)
 {
     if (!is_alive(vm))
         return;
+    if (vm->state == VM_IS_UP)
+        qemu_keep(vm->q);
     if (!vm->shim_link)
         connect_shim(vm);
     if (vm->state != VM_IS_UP || vm->monitor.gone)

@@ -330,18 +330,45 @@ static void vmm_remove(struct vmm *v, const char *uid)
 
 /* ---- keeping logs short ---- */
 
+static enum status trim(const struct vm *vm, struct fault *why)
+{
+    AUTO(close_fd)
+    int fd = openat(vm->dir, PREPARE_CONSOLE_LOG, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return fault_errno(why, errno, "open %s", PREPARE_CONSOLE_LOG);
+    return console_log_trim(fd, vm->q->config.console_log_max, why);
+}
+
+/* Once: what is wrong with one is wrong with all, and stays so. */
+static void warn(struct qemu *q, const struct vm *vm, struct fault *why)
+{
+    if (q->warned || !q->config.warn)
+        return;
+    q->warned = true;
+    (void)fault_wrap(why, why->status, "VM %s", vm->rec.uid);
+    q->config.warn(q->config.warn_ctx, why);
+}
+
 static void on_keep(void *ctx)
 {
     struct qemu *q = ctx;
+    struct fault why;
+    q->keeping = false;
     MAP_EACH(&q->vms, uid, value) {
         const struct vm *vm = value;
         if (vm->state != VM_IS_UP)
             continue;
-        int fd = openat(vm->dir, PREPARE_CONSOLE_LOG, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        if (fd >= 0)
-            console_log_trim(fd, q->config.console_log_max);
-        close_fd(&fd);
+        if (trim(vm, &why) != ST_OK)
+            warn(q, vm, &why);
+        qemu_keep(q);
     }
+}
+
+void qemu_keep(struct qemu *q)
+{
+    if (q->keeping)
+        return;
+    q->keeping = true;
     loop_timer_after(q->keep, KEEP_MS);
 }
 
@@ -377,8 +404,6 @@ static enum status open_all(struct qemu *q, struct fault *why)
         s = loop_timer_open(q->loop, LOOP_MONOTONIC, KEEP_SLACK_MS, on_keep, q, &q->keep, why);
     if (s == ST_OK)
         s = worker_open(q->loop, &q->worker, why);
-    if (s == ST_OK)
-        loop_timer_after(q->keep, KEEP_MS);
     return s;
 }
 

@@ -33,6 +33,9 @@ struct vmm_qemu_config {
     uint32_t dns[VMM_QEMU_DNS_MAX]; /* of guests with a tap; host order */
     size_t dns_count;
     uint64_t console_log_max; /* bytes kept of each console */
+    /* Told at most once: logs cannot be kept short. May be NULL. */
+    void (*warn)(void *ctx, const struct fault *why);
+    void *warn_ctx;
 };
 
 /* loop, host, clock and entropy are kept until vmm_qemu_free(). */

@@ -11,6 +11,7 @@
 #include "crypto/digest.h"
 #include "os/file.h"
 #include "support/vm_stream_run.h"
+#include "vmm/prepare.h"
 #include "wire/agent.h"
 
 enum { FILE_SIZE = 3 * 1024 * 1024 + 17, GUEST_PORT = 8080 };
@@ -83,6 +84,24 @@ TEST(vmm_serves_console_and_log)
     buf_done(&other.out);
     buf_done(&log.out);
     buf_done(&past.out);
+    down();
+}
+
+/* A guest that talks and talks does not fill the disk. */
+TEST(vmm_keeps_a_console_log_short)
+{
+    char path[256];
+    struct stat st;
+    up(false);
+    (void)site_boot(&site, &one);
+    CHECK_EQ(0, sh("head -c 150000 /dev/zero | tr '\\0' x > /dev/ttyS0"));
+    (void)snprintf(path, sizeof path, "%s/%s/%s", site.dir, one.uid, PREPARE_CONSOLE_LOG);
+    uint64_t until = site.clock.now_ms(&site.clock) + SITE_WAIT_MS;
+    do {
+        CHECK_EQ(ST_OK, loop_turn(site.loop, 50, NULL));
+        CHECK_EQ(0, stat(path, &st));
+        CHECK(site.clock.now_ms(&site.clock) < until);
+    } while (st.st_size < 150000 || st.st_blocks * 512 > 64 * 1024 + 8192);
     down();
 }
 

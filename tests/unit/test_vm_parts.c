@@ -34,7 +34,7 @@ TEST(console_log_keeps_offsets_when_it_is_cut)
     char text[17] = "";
     struct stat before, after;
     CHECK_EQ(0, fstat(fd, &before));
-    console_log_trim(fd, MAX);
+    (void)!console_log_trim(fd, MAX, NULL);
     CHECK_EQ(0, fstat(fd, &after));
     CHECK_EQ(before.st_size, after.st_size);
     if (before.st_blocks == after.st_blocks)
@@ -51,6 +51,19 @@ TEST(console_log_keeps_offsets_when_it_is_cut)
     CHECK(at >= LINES * 16 - MAX - 4096);
     CHECK(console_log_tail(fd, UINT64_MAX) >= LINES * 16 - MAX - 4096);
     (void)close(fd);
+}
+
+/* As a file system that cannot punch holes would. */
+TEST(console_log_says_when_it_cannot_be_cut)
+{
+    struct fault why;
+    (void)close(a_log(8192));
+    int fd = open(scratch_file("log"), O_RDONLY | O_CLOEXEC);
+    CHECK_EQ(ST_IO, console_log_trim(fd, 32768, &why));
+    CHECK_STR("cut a console's log: Bad file descriptor", why.text);
+    CHECK_EQ(ST_OK, console_log_trim(fd, UINT64_MAX, NULL)); /* nothing to cut */
+    (void)close(fd);
+    CHECK_EQ(ST_IO, console_log_trim(fd, 32768, &why));
 }
 
 TEST(console_log_reads_up_to_the_end)
