@@ -123,11 +123,3 @@ enum status file_write(const char *path, struct str content, unsigned mode, stru
         (void)unlink(temp);
     return s;
 }
-
-enum status file_poke(const char *path, struct str content, struct fault *why)
-{
-    AUTO(close_fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fault_errno(why, errno, "open %s", path);
-    return write_all(fd, content, path, why);
-}

@@ -21,8 +21,6 @@ MUST_USE enum status file_read(const char *path, struct buf *out, struct fault *
 /* Replace the file by one with this content, whole or not at all; its folder is made if need be. */
 MUST_USE enum status file_write(const char *path, struct str content, unsigned mode,
                                 struct fault *why);
-/* Write into a file that is there, such as one of /proc/sys. */
-MUST_USE enum status file_poke(const char *path, struct str content, struct fault *why);
 
 /* The folder and those above it. */
 MUST_USE enum status dir_make(const char *path, struct fault *why);

@@ -34,7 +34,6 @@ struct host_facts {
 };
 
 enum host_net {
-    HOST_NET_NONE, /* an empty namespace */
     HOST_NET_TAP,  /* an empty namespace and the descriptor of a tap */
     HOST_NET_USER, /* that of the host: QEMU's user-mode network lives there */
 };

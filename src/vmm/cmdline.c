@@ -141,8 +141,6 @@ static void put_disk(struct args *a, const struct cmdline_disk *d, size_t i)
 
 static void put_net(struct args *a, const struct cmdline *c)
 {
-    if (c->net == CMDLINE_NET_NONE)
-        return;
     word(a, "-netdev");
     begin_word(a);
     if (c->net == CMDLINE_NET_TAP) {

@@ -15,7 +15,7 @@ enum cmdline_profile {
     CMDLINE_TEST, /* without what guards a guest's kernel against hostile programs in it */
 };
 
-enum cmdline_net { CMDLINE_NET_NONE, CMDLINE_NET_USER, CMDLINE_NET_TAP };
+enum cmdline_net { CMDLINE_NET_USER, CMDLINE_NET_TAP };
 
 struct cmdline_port {
     bool udp;

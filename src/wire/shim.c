@@ -9,13 +9,6 @@
 static const char start_magic[] = "BXSS", record_magic[] = "BXSR", message_magic[] = "BXSM";
 enum { MAGIC = 4, UID = SHIM_UID_MAX - 1, CHECKSUM = 4, BOOT_ID = 16 };
 
-const char *shim_cause_name(enum shim_cause c)
-{
-    static const char *const name[SHIM_CAUSE_COUNT] = {"not_yet", "itself",    "killed",
-                                                       "lease",   "signalled", "no_start"};
-    return (unsigned)c < SHIM_CAUSE_COUNT ? name[c] : "unknown";
-}
-
 /* The uid of an object: 32 lower-case hex digits. */
 static bool is_uid(struct str s)
 {

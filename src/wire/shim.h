@@ -100,8 +100,6 @@ enum shim_cause {
     SHIM_CAUSE_COUNT
 };
 
-const char *shim_cause_name(enum shim_cause c); /* "lease"; never NULL */
-
 /* A process is known by its number and its start, in clock ticks since boot (field 22 of /proc/N/stat). */
 struct shim_record {
     char uid[SHIM_UID_MAX];

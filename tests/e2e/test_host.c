@@ -282,7 +282,7 @@ TEST(host_without_its_helper_says_so)
     run_directory(&r);
     CHECK_EQ(0, fchown(r.dir, OWN, OWN));
     struct host_spawn s = a_spawn(&r);
-    s.net = HOST_NET_NONE;
+    s.net = HOST_NET_USER;
     struct told up = spawned(h, &s);
     CHECK_EQ(ST_OK, up.status);
     int fd = run_connect(&r);
