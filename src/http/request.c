@@ -2,18 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
-#include "base/units.h"
 #include "http/server.h"
 #include "ops/problem.h"
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * UNITS_NS_PER_S + (uint64_t)t.tv_nsec;
-}
+#include "os/clock_os.h"
 
 /* --- sleep --- */
 
@@ -330,7 +322,7 @@ void *request_begin(void *ctx, const char *uri, struct MHD_Connection *mhd)
     q->conn = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     q->conn->request = q;
     q->uri = mem_strdup(uri);
-    q->start_ns = now_ns();
+    q->start_ns = clock_os_ns(CLOCK_MONOTONIC);
     buf_init(&q->body, OPS_BODY_MAX);
     return q;
 }
@@ -479,7 +471,7 @@ static void tell(const struct request *q)
         .op = q->op,
         .actor = q->conn->peer.actor,
         .status = q->status ? q->status : 499, /* gone before its answer */
-        .ns = now_ns() - q->start_ns,
+        .ns = clock_os_ns(CLOCK_MONOTONIC) - q->start_ns,
         .why = failed ? &q->why : NULL,
     };
     c->seen(c->seen_ctx, &seen);

@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "journal/request.h"
+#include "os/clock_os.h"
 #include "os/mailbox.h"
 
 enum { MAILBOX_ROOM = 2 }; /* one call waits, one may be running */
@@ -129,13 +129,6 @@ static void tell(void *ctx)
 
 /* --- on the journal's thread --- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    ensure(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Hand over what is done, and see to it that the loop comes for it. */
 static void deliver(struct journal_thread *t, struct list *done, const struct fault *failure)
 {
@@ -159,10 +152,11 @@ static bool carry_out(struct journal_thread *t, struct list *work)
     struct fault why;
     list_init(&done);
     while (!list_empty(work)) {
-        uint64_t from = now_ns();
+        uint64_t from = clock_os_ns(CLOCK_MONOTONIC);
         enum status s = request_perform(t->journal, work, SIZE_MAX, &done, &why);
         if (s == ST_OK)
-            CONTAINER_OF(done.prev, struct request, item)->took_ns = now_ns() - from + 1;
+            CONTAINER_OF(done.prev, struct request, item)->took_ns =
+                clock_os_ns(CLOCK_MONOTONIC) - from + 1;
         deliver(t, &done, s == ST_OK ? NULL : &why);
         if (s != ST_OK)
             return false;

@@ -10,8 +10,10 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "os/clock_os.h"
+#include "os/file.h"
 
 enum {
     GRACE_MS = 2000,
@@ -22,20 +24,6 @@ enum {
     ENV_TEXT = 4096 + 32,
     FD_BASE = 64
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        (void)close(*fd);
-    *fd = -1;
-}
 
 /* ---- in the new process: async-signal-safe calls only ---- */
 
@@ -135,7 +123,7 @@ static void end_it(struct state *s, enum status reason)
         return;
     s->ended = reason;
     (void)kill(-s->pid, SIGTERM);
-    s->deadline_ms = now_ms() + GRACE_MS;
+    s->deadline_ms = clock_os_now_ms() + GRACE_MS;
 }
 
 static void read_err(struct state *s)
@@ -163,7 +151,7 @@ static void read_out(struct state *s)
 
 static int wait_ms(const struct state *s)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_os_now_ms();
     uint64_t left = s->deadline_ms > now ? s->deadline_ms - now : 0;
     return (int)MIN(left, (uint64_t)TICK_MS);
 }
@@ -188,7 +176,7 @@ static bool turn(struct state *s)
         read_err(s);
     if (n > 0 && p[CANCEL].revents)
         end_it(s, ST_CANCELLED);
-    if (now_ms() >= s->deadline_ms) {
+    if (clock_os_now_ms() >= s->deadline_ms) {
         if (s->ended == ST_OK) {
             end_it(s, ST_TIMEOUT);
         } else if (!s->killed) {
@@ -197,7 +185,7 @@ static bool turn(struct state *s)
         }
     }
     if (s->run->progress)
-        s->run->progress(s->run->progress_ctx, now_ms() - s->started_ms);
+        s->run->progress(s->run->progress_ctx, clock_os_now_ms() - s->started_ms);
     return n <= 0 || !p[END].revents;
 }
 
@@ -379,7 +367,7 @@ enum status child_run(const struct child_run *run, struct child_result *ret, str
     struct plan plan = make_plan(run, &p, env);
     struct state s = {.run = run,
                       .name = slash ? slash + 1 : run->argv[0],
-                      .started_ms = now_ms(),
+                      .started_ms = clock_os_now_ms(),
                       .out = -1,
                       .err = -1};
     s.deadline_ms =

@@ -1,30 +1,33 @@
 #include "os/clock_os.h"
 
-#include <time.h>
-
-static uint64_t now_ns(clockid_t id)
+uint64_t clock_os_ns(clockid_t clock)
 {
     struct timespec t;
-    ensure(clock_gettime(id, &t) == 0);
+    ensure(clock_gettime(clock, &t) == 0);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t clock_os_now_ms(void)
+{
+    return clock_os_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 static uint64_t now_ms(struct clock *c)
 {
     (void)c;
-    return now_ns(CLOCK_MONOTONIC) / 1000000;
+    return clock_os_now_ms();
 }
 
 static uint64_t boot_ms(struct clock *c)
 {
     (void)c;
-    return now_ns(CLOCK_BOOTTIME) / 1000000;
+    return clock_os_ns(CLOCK_BOOTTIME) / 1000000;
 }
 
 static uint64_t wall_ns(struct clock *c)
 {
     (void)c;
-    return now_ns(CLOCK_REALTIME);
+    return clock_os_ns(CLOCK_REALTIME);
 }
 
 void clock_os_init(struct clock *c)

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
-#include <time.h>
+
+#include "os/clock_os.h"
 
 enum { US_PER_MS = 1000, NS_PER_US = 1000 };
 
@@ -31,13 +32,6 @@ struct loop_source {
     uint64_t slack_us;
     uint64_t due_us;
 };
-
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec t;
-    ensure(clock_gettime(clock, &t) == 0);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 enum status loop_open(struct loop **ret, struct fault *why)
 {
@@ -67,10 +61,10 @@ void loop_stop(struct loop *l)
 static void dispatch(struct loop *l, int *r)
 {
     bool timed = l->meter && l->meter->busy;
-    uint64_t from = timed ? now_ns(CLOCK_MONOTONIC) : 0;
+    uint64_t from = timed ? clock_os_ns(CLOCK_MONOTONIC) : 0;
     *r = sd_event_dispatch(l->event);
     if (timed)
-        l->meter->busy(l->meter->ctx, now_ns(CLOCK_MONOTONIC) - from);
+        l->meter->busy(l->meter->ctx, clock_os_ns(CLOCK_MONOTONIC) - from);
 }
 
 enum status loop_turn(struct loop *l, uint64_t wait_ms, struct fault *why)
@@ -137,7 +131,7 @@ static int on_timer(sd_event_source *source, uint64_t due_us, void *userdata)
     (void)source, (void)due_us;
     struct loop_source *s = userdata;
     const struct loop_meter *m = s->loop->meter;
-    uint64_t now_us = now_ns(s->clock) / NS_PER_US, allowed_us = s->due_us + s->slack_us;
+    uint64_t now_us = clock_os_ns(s->clock) / NS_PER_US, allowed_us = s->due_us + s->slack_us;
     if (m && m->late)
         m->late(m->ctx, now_us > allowed_us ? (now_us - allowed_us) * NS_PER_US : 0);
     s->fn.plain(s->ctx);
@@ -226,7 +220,7 @@ void loop_timer_at(struct loop_source *s, uint64_t at_ms)
 
 void loop_timer_after(struct loop_source *s, uint64_t ms)
 {
-    uint64_t now_us = now_ns(s->clock) / NS_PER_US;
+    uint64_t now_us = clock_os_ns(s->clock) / NS_PER_US;
     if (ms > (UINT64_MAX - now_us) / US_PER_MS)
         loop_timer_at(s, UINT64_MAX);
     else

@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "os/clock_os.h"
 
 struct waiting {
     struct list item;
@@ -33,13 +33,6 @@ struct qmp {
     bool closed;   /* by qmp_close(), while busy: the last of them frees it */
     struct fault why;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Around calls of owners, who may close it. */
 static void enter(struct qmp *q)
@@ -153,7 +146,7 @@ static enum status send_command(struct qmp *q, const char *command, json_t *argu
 
     struct waiting *w = NEW(struct waiting);
     *w = (struct waiting){.id = id, .answer = answer, .ctx = ctx};
-    w->deadline_ms = now_ms() + timeout_ms;
+    w->deadline_ms = clock_os_now_ms() + timeout_ms;
     q->last_id = id;
     list_push(&q->waiting, &w->item);
     q->waiting_count++;
@@ -281,7 +274,7 @@ static void on_io(void *ctx, uint32_t events)
 static void on_timer(void *ctx)
 {
     struct qmp *q = ctx;
-    uint64_t now = now_ms();
+    uint64_t now = clock_os_now_ms();
     enter(q);
     for (bool more = true; more && !q->closed;) {
         more = false;

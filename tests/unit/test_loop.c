@@ -4,9 +4,9 @@
 #include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "os/clock_os.h"
 #include "os/mailbox.h"
 #include "support/scratch.h"
 #include "support/tap.h"
@@ -380,4 +380,15 @@ TEST(mailbox_full_takes_nothing_more)
     turn_until(&s, 3);
     mailbox_close(box);
     loop_close(s.loop);
+}
+
+/* What an adapter reads is what the core is told. */
+TEST(clock_os_is_the_ports_clock)
+{
+    struct clock c;
+    clock_os_init(&c);
+    uint64_t before = clock_os_now_ms();
+    uint64_t port = c.now_ms(&c);
+    CHECK(before <= port && port <= clock_os_now_ms());
+    CHECK(clock_os_ns(CLOCK_MONOTONIC) / 1000000 >= port);
 }
