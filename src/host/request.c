@@ -24,22 +24,9 @@ static bool is_tag(struct str s)
 
 /* ---- texts ---- */
 
-static void put_text(struct buf *out, const char *text)
-{
-    cursor_put_sized(out, str_from(text));
-}
-
-static void read_text(struct cursor *c, char *out, size_t size)
-{
-    struct str s = cursor_sized(c, (uint32_t)size - 1);
-    out[0] = 0;
-    if (cursor_ok(c) && str_copy(s, out, size, NULL) != ST_OK)
-        cursor_fail(c, "a text holds a NUL");
-}
-
 static void read_path(struct cursor *c, char *out)
 {
-    read_text(c, out, REQUEST_PATH_MAX);
+    cursor_text(c, out, REQUEST_PATH_MAX);
     if (out[0] && out[0] != '/')
         cursor_fail(c, "a path is not absolute");
 }
@@ -66,11 +53,11 @@ static bool read_flag(struct cursor *c)
 
 static void put_init(struct buf *out, const struct request_init *i)
 {
-    put_text(out, i->tag);
-    put_text(out, i->qemu);
-    put_text(out, i->shim);
-    put_text(out, i->nft);
-    put_text(out, i->cgroup_root);
+    cursor_put_text(out, i->tag);
+    cursor_put_text(out, i->qemu);
+    cursor_put_text(out, i->shim);
+    cursor_put_text(out, i->nft);
+    cursor_put_text(out, i->cgroup_root);
     cursor_put_u32(out, i->id_first);
     cursor_put_u32(out, i->id_count);
     cursor_put_u32(out, i->own_id);
@@ -83,7 +70,7 @@ static void put_init(struct buf *out, const struct request_init *i)
 
 static void read_init(struct cursor *c, struct request_init *i)
 {
-    read_text(c, i->tag, sizeof i->tag);
+    cursor_text(c, i->tag, sizeof i->tag);
     read_path(c, i->qemu);
     read_path(c, i->shim);
     read_path(c, i->nft);
@@ -119,7 +106,7 @@ static void put_spawn(struct buf *out, const struct host_spawn *s)
     cursor_put_u8(out, (uint8_t)s->fd_count);
     cursor_put_u16(out, (uint16_t)s->argc);
     for (size_t i = 0; i < s->argc; i++) {
-        put_text(out, s->argv[i]);
+        cursor_put_text(out, s->argv[i]);
         cursor_put_u8(out, 0);
     }
 }
@@ -211,8 +198,8 @@ static void put_facts(struct buf *out, const struct host_facts *f)
     cursor_put_u32(out, f->slots);
     cursor_put_u32(out, f->subnet);
     cursor_put_u32(out, f->gateway);
-    put_text(out, f->tap_prefix);
-    put_text(out, f->why);
+    cursor_put_text(out, f->tap_prefix);
+    cursor_put_text(out, f->why);
 }
 
 static void read_facts(struct cursor *c, struct host_facts *f)
@@ -227,8 +214,8 @@ static void read_facts(struct cursor *c, struct host_facts *f)
     f->slots = cursor_u32(c);
     f->subnet = cursor_u32(c);
     f->gateway = cursor_u32(c);
-    read_text(c, f->tap_prefix, sizeof f->tap_prefix);
-    read_text(c, f->why, sizeof f->why);
+    cursor_text(c, f->tap_prefix, sizeof f->tap_prefix);
+    cursor_text(c, f->why, sizeof f->why);
     if (f->cgroup > 2)
         cursor_fail(c, "the version of cgroups is not known");
 }
@@ -249,10 +236,10 @@ static void read_list(struct cursor *c, struct answer *a)
 void answer_put(struct buf *out, enum request_type type, const struct answer *a)
 {
     cursor_put_u32(out, a->id);
-    put_text(out, status_code(a->status));
+    cursor_put_text(out, status_code(a->status));
     if (a->status != ST_OK) {
-        put_text(out, a->why.text);
-        put_text(out, a->why.hint);
+        cursor_put_text(out, a->why.text);
+        cursor_put_text(out, a->why.hint);
         return;
     }
     switch (type) {
@@ -282,12 +269,12 @@ enum status answer_get(struct str message, enum request_type type, struct answer
     char code[32];
     cursor_init(&c, message);
     struct answer a = {.id = cursor_u32(&c), .uid = ret->uid, .spawned.shim_pidfd = -1};
-    read_text(&c, code, sizeof code);
+    cursor_text(&c, code, sizeof code);
     a.status = status_from_code(code);
     if (a.status != ST_OK) {
         a.why.status = a.status;
-        read_text(&c, a.why.text, sizeof a.why.text);
-        read_text(&c, a.why.hint, sizeof a.why.hint);
+        cursor_text(&c, a.why.text, sizeof a.why.text);
+        cursor_text(&c, a.why.hint, sizeof a.why.hint);
     } else if (type == REQUEST_INIT) {
         read_facts(&c, &a.facts);
     } else if (type == REQUEST_SPAWN) {

@@ -8,18 +8,6 @@
 static const char magic[] = "BXVM";
 enum { MAGIC = 4, CHECKSUM = 4, READY = 1, ENDED = 2, TAP = 4, PERSISTENT = 8, FLAGS = 15 };
 
-static void put_text(struct buf *out, const char *text)
-{
-    cursor_put_sized(out, str_from(text));
-}
-
-static void read_text(struct cursor *c, char *out, size_t size)
-{
-    struct str s = cursor_sized(c, (uint32_t)size - 1);
-    if (cursor_ok(c) && str_copy(s, out, size, NULL) != ST_OK)
-        cursor_fail(c, "a text holds a NUL");
-}
-
 void vm_record_encode(struct buf *out, const struct record *r)
 {
     size_t before = out->len;
@@ -27,19 +15,19 @@ void vm_record_encode(struct buf *out, const struct record *r)
     cursor_put_u8(out, RECORD_VERSION);
     cursor_put_u8(out, (uint8_t)((r->ready ? READY : 0) | (r->ended ? ENDED : 0) |
                                  (r->tap ? TAP : 0) | (r->persistent ? PERSISTENT : 0)));
-    put_text(out, r->uid);
-    put_text(out, r->name);
+    cursor_put_text(out, r->uid);
+    cursor_put_text(out, r->name);
     cursor_put_u64(out, r->epoch);
     cursor_put_u64(out, r->incarnation);
     cursor_put_u64(out, r->generation);
     buf_add(out, r->host_boot, sizeof r->host_boot);
     cursor_put_u32(out, r->slot);
     cursor_put_u32(out, r->address);
-    put_text(out, r->boot_id);
+    cursor_put_text(out, r->boot_id);
     cursor_put_u64(out, r->started_ns);
     cursor_put_u64(out, r->start_ms);
     cursor_put_u8(out, (uint8_t)r->cause);
-    put_text(out, r->detail);
+    cursor_put_text(out, r->detail);
     cursor_put_u64(out, r->ended_ns);
     ensure(!out->full);
     cursor_put_u32(out, hash_crc32c(0, out->ptr + before, out->len - before));
@@ -78,19 +66,19 @@ enum status vm_record_decode(struct str bytes, struct record *ret, struct fault 
                          RECORD_VERSION);
     struct record r = {0};
     read_flags(&c, &r);
-    read_text(&c, r.uid, sizeof r.uid);
-    read_text(&c, r.name, sizeof r.name);
+    cursor_text(&c, r.uid, sizeof r.uid);
+    cursor_text(&c, r.name, sizeof r.name);
     r.epoch = cursor_u64(&c);
     r.incarnation = cursor_u64(&c);
     r.generation = cursor_u64(&c);
     (void)cursor_copy(&c, r.host_boot, sizeof r.host_boot);
     r.slot = cursor_u32(&c);
     r.address = cursor_u32(&c);
-    read_text(&c, r.boot_id, sizeof r.boot_id);
+    cursor_text(&c, r.boot_id, sizeof r.boot_id);
     r.started_ns = cursor_u64(&c);
     r.start_ms = cursor_u64(&c);
     r.cause = (Pb__ExitCause)cursor_u8(&c);
-    read_text(&c, r.detail, sizeof r.detail);
+    cursor_text(&c, r.detail, sizeof r.detail);
     r.ended_ns = cursor_u64(&c);
     (void)cursor_u32(&c); /* the checksum */
     if (r.cause > PB__EXIT_CAUSE__EXIT_HOST_SHUTDOWN)

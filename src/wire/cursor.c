@@ -111,6 +111,15 @@ struct str cursor_sized(struct cursor *c, uint32_t max)
     return cursor_bytes(c, len);
 }
 
+void cursor_text(struct cursor *c, char *out, size_t size)
+{
+    require(size > 0 && size - 1 <= UINT32_MAX);
+    struct str s = cursor_sized(c, (uint32_t)(size - 1));
+    out[0] = 0;
+    if (cursor_ok(c) && str_copy(s, out, size, NULL) != ST_OK)
+        cursor_fail(c, "a text holds a NUL");
+}
+
 bool cursor_copy(struct cursor *c, void *out, size_t len)
 {
     const uint8_t *p = take(c, len);
@@ -202,6 +211,11 @@ void cursor_put_sized(struct buf *b, struct str bytes)
         return;
     cursor_put_u32(b, (uint32_t)bytes.len);
     buf_str(b, bytes);
+}
+
+void cursor_put_text(struct buf *b, const char *text)
+{
+    cursor_put_sized(b, str_from(text));
 }
 
 void cursor_store_u32(void *at, uint32_t v)

@@ -32,8 +32,10 @@ uint32_t cursor_u32(struct cursor *c);
 uint64_t cursor_u64(struct cursor *c);
 uint64_t cursor_varint(struct cursor *c); /* LEB128; only its shortest form is taken */
 
-struct str cursor_bytes(struct cursor *c, size_t len);     /* exactly len */
-struct str cursor_sized(struct cursor *c, uint32_t max);   /* u32 length, at most max; bytes */
+struct str cursor_bytes(struct cursor *c, size_t len);   /* exactly len */
+struct str cursor_sized(struct cursor *c, uint32_t max); /* u32 length, at most max; bytes */
+/* Sized, and without NUL: a C string of at most size - 1 bytes; "" into out on failure. */
+void cursor_text(struct cursor *c, char *out, size_t size);
 bool cursor_copy(struct cursor *c, void *out, size_t len); /* zeros into out on failure */
 struct str cursor_rest(struct cursor *c);                  /* all that is left */
 bool cursor_magic(struct cursor *c, const void *want,
@@ -63,6 +65,7 @@ void cursor_put_u32(struct buf *b, uint32_t v);
 void cursor_put_u64(struct buf *b, uint64_t v);
 void cursor_put_varint(struct buf *b, uint64_t v);
 void cursor_put_sized(struct buf *b, struct str bytes); /* at most UINT32_MAX bytes */
+void cursor_put_text(struct buf *b, const char *text);
 
 /* Little-endian numbers at a place of one's own, such as a header that is patched later. */
 void cursor_store_u32(void *at, uint32_t v);

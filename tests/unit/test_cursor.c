@@ -52,6 +52,33 @@ TEST(cursor_sized_checks_the_limit_before_the_bytes)
     CHECK_STR("a length is more than its limit, at byte 4 of 7", why.text);
 }
 
+TEST(cursor_text_takes_what_fits_and_has_no_nul)
+{
+    struct cursor c;
+    struct fault why;
+    struct buf b;
+    char out[4] = "old";
+    buf_init(&b, 64);
+    cursor_put_text(&b, "abc");
+    cursor_init(&c, buf_view(&b));
+    cursor_text(&c, out, sizeof out);
+    CHECK_EQ(ST_OK, cursor_end(&c, ST_INVALID, &why));
+    CHECK_STR("abc", out);
+    buf_done(&b);
+
+    cursor_init(&c, STR("\x04\0\0\0abcd"));
+    cursor_text(&c, out, sizeof out);
+    CHECK_EQ(ST_INVALID, cursor_status(&c, ST_INVALID, &why));
+    CHECK_STR("a length is more than its limit, at byte 4 of 8", why.text);
+    CHECK_STR("", out);
+
+    cursor_init(&c, STR("\x03\0\0\0a\0c"));
+    cursor_text(&c, out, sizeof out);
+    CHECK_EQ(ST_INVALID, cursor_status(&c, ST_INVALID, &why));
+    CHECK_STR("a text holds a NUL, at byte 7 of 7", why.text);
+    CHECK_STR("", out);
+}
+
 TEST(cursor_sized_length_near_the_top_does_not_wrap)
 {
     struct cursor c;
