@@ -130,6 +130,14 @@ void str_hex(const void *data, size_t len, char *out)
     out[2 * len] = 0;
 }
 
+bool str_is_hex(struct str s, size_t digits)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!(s.ptr[i] >= '0' && s.ptr[i] <= '9') && !(s.ptr[i] >= 'a' && s.ptr[i] <= 'f'))
+            return false;
+    return s.len == digits;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

@@ -35,6 +35,8 @@ MUST_USE enum status str_i64(struct str s, int64_t *ret, struct fault *why);
 
 /* Lower-case hex; out has room for 2 * len + 1. */
 void str_hex(const void *data, size_t len, char *out);
+/* Exactly so many digits of lower-case hex? */
+bool str_is_hex(struct str s, size_t digits);
 /* Decode exactly 2 * size hex digits. */
 MUST_USE enum status str_unhex(struct str s, void *out, size_t size, struct fault *why);
 

@@ -13,11 +13,6 @@ static bool belongs(const struct object *o, const char *project)
     return !project || !of[0] || strcmp(of, project) == 0;
 }
 
-static bool is_hex(const char *text)
-{
-    return text[strspn(text, "0123456789abcdef")] == 0;
-}
-
 /* The objects whose uid begins so: the first one and how many there are, up to two. */
 static size_t match_prefix(const struct cluster *c, enum object_kind kind, const char *project,
                            const char *prefix, struct object **ret)
@@ -81,7 +76,7 @@ enum status cluster_resolve(const struct cluster *c, enum object_kind kind, cons
         return ST_OK;
     }
     size_t count = 0;
-    if (len >= PREFIX_MIN && is_hex(name_or_uid))
+    if (len >= PREFIX_MIN && str_is_hex(str_from(name_or_uid), len))
         count = match_prefix(c, kind, project, name_or_uid, &o);
     if (count == 0)
         return refuse(c, kind, project, name_or_uid, why);

@@ -8,10 +8,7 @@ enum { UID = HOST_UID_MAX - 1, ID_AT = 0 };
 
 bool request_is_uid(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!memchr("0123456789abcdef", s.ptr[i], 16))
-            return false;
-    return s.len == UID;
+    return str_is_hex(s, UID);
 }
 
 static bool is_tag(struct str s)

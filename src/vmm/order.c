@@ -37,7 +37,7 @@ static enum status copy_hex(const char *text, size_t digits, const char *field, 
                             size_t size, struct fault *why)
 {
     struct str s = str_from(text);
-    if (s.len != digits || !all_of(s, "0123456789abcdef"))
+    if (!str_is_hex(s, digits))
         return bad(why, field, "is not an id");
     return str_copy(s, out, size, why);
 }

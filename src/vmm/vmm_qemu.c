@@ -148,8 +148,7 @@ static void look_at(struct qemu *q, const char *uid)
 
 static bool is_uid(const char *name)
 {
-    return strlen(name) == RECORD_UID_MAX - 1 &&
-           strspn(name, "0123456789abcdef") == RECORD_UID_MAX - 1;
+    return str_is_hex(str_from(name), RECORD_UID_MAX - 1);
 }
 
 static void look_through(struct qemu *q)

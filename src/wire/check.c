@@ -35,22 +35,14 @@ bool check_is_name(const char *text)
     return true;
 }
 
-static bool is_hex(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (!is_digit(text[i]) && !(text[i] >= 'a' && text[i] <= 'f'))
-            return false;
-    return text[len] == 0;
-}
-
 bool check_is_uid(const char *text)
 {
-    return is_hex(text, UID_LEN);
+    return str_is_hex(str_from(text), UID_LEN);
 }
 
 static bool is_digest(const char *text)
 {
-    return strncmp(text, "sha256:", 7) == 0 && is_hex(text + 7, DIGEST_HEX_LEN);
+    return strncmp(text, "sha256:", 7) == 0 && str_is_hex(str_from(text + 7), DIGEST_HEX_LEN);
 }
 
 /* No `..`: a path means the same file whatever it is appended to. */
@@ -85,8 +77,8 @@ static bool is_ipv4(const char *text)
 static bool is_mac(const char *text)
 {
     for (int i = 0; i < 6; i++, text += 3) {
-        char pair[3] = {text[0], text[0] ? text[1] : '\0', 0};
-        if (strlen(pair) != 2 || !is_hex(pair, 2) || text[2] != (i < 5 ? ':' : '\0'))
+        struct str pair = {text, strnlen(text, 2)};
+        if (!str_is_hex(pair, 2) || text[2] != (i < 5 ? ':' : '\0'))
             return false;
     }
     return true;

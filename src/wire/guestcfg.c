@@ -64,10 +64,7 @@ static bool is_mac(struct str s)
 
 static bool is_machine_id(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_hex(s.ptr[i]))
-            return false;
-    return s.len == 32;
+    return str_is_hex(s, 32);
 }
 
 /* Absolute, printable, without spaces or a ".." that would lead out of the root. */

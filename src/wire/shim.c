@@ -12,10 +12,7 @@ enum { MAGIC = 4, UID = SHIM_UID_MAX - 1, CHECKSUM = 4, BOOT_ID = 16 };
 /* The uid of an object: 32 lower-case hex digits. */
 static bool is_uid(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!memchr("0123456789abcdef", s.ptr[i], 16))
-            return false;
-    return s.len == UID;
+    return str_is_hex(s, UID);
 }
 
 static void read_uid(struct cursor *c, char out[SHIM_UID_MAX])

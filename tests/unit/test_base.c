@@ -55,6 +55,18 @@ TEST(fault_texts_are_fit_for_a_terminal)
     CHECK(str_utf8(str_from(why.text)));
 }
 
+TEST(str_hex_is_lower_case_and_of_one_length)
+{
+    CHECK(str_is_hex(STR("0123456789abcdef"), 16));
+    CHECK(str_is_hex(STR(""), 0));
+    CHECK(!str_is_hex(STR("0123456789abcdef"), 15));
+    CHECK(!str_is_hex(STR("0123456789abcdef"), 17));
+    static const char *const bad[] = {"A", "g", "`", "/", ":", " ", "\xff"};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        CHECK(!str_is_hex(str_from(bad[i]), 1));
+    CHECK(!str_is_hex(STR("a\0"), 2));
+}
+
 TEST(str_numbers_refuse_what_is_not_one)
 {
     uint64_t u;
