@@ -1,0 +1,62 @@
+#include "support/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/units.h"
+
+enum { FILE_BYTES = 16 << 20, WRITE_MAX = 4096 };
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * UNITS_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+void bench_check(enum status s, const struct fault *why)
+{
+    if (s == ST_OK)
+        return;
+    (void)fprintf(stderr, "error: %s\n", why->text);
+    exit(1);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *value, size_t count)
+{
+    require(count > 0);
+    qsort(value, count, sizeof *value, by_size);
+    return value[count / 2];
+}
+
+double bench_disk_rate(struct disk *d, size_t size, uint64_t for_ms)
+{
+    static const char bytes[WRITE_MAX];
+    struct disk_file *f;
+    struct fault why;
+    require(size > 0 && size <= sizeof bytes);
+    bench_check(d->open(d, "alone", true, &f, &why), &why);
+    bench_check(d->allocate(d, f, FILE_BYTES, &why), &why);
+    bench_check(d->sync(d, f, &why), &why);
+    uint64_t from = bench_now_ns(), end = from + for_ms * UNITS_NS_PER_MS, count = 0, at = 0;
+    for (; bench_now_ns() < end; count++) {
+        bench_check(d->write(d, f, at, bytes, size, &why), &why);
+        bench_check(d->sync(d, f, &why), &why);
+        at = at + 2 * size > FILE_BYTES ? 0 : at + size;
+    }
+    double seconds = (double)(bench_now_ns() - from) / UNITS_NS_PER_S;
+    d->close(d, f);
+    return (double)count / seconds;
+}
+
+void bench_print(const char *name, double per_s, double base)
+{
+    printf("%s %.0f /s %.2f\n", name, per_s, per_s / base);
+}
