@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 
-enum { ROOM_MIN = 64 };
+enum { ROOM_MIN = 64, INDEX_ROOM_MIN = 64 };
 
 static const uint8_t hash_key[16] = "blixard done ids";
 
@@ -72,6 +72,67 @@ void done_unref(struct done *d)
         free(d);
 }
 
+/* --- the index: open addressing, each at the first free slot from where its hash points to --- */
+
+static uint64_t hash_of_id(const uint8_t id[COMMAND_ID_SIZE])
+{
+    uint64_t half[2];
+    static_assert(sizeof half == COMMAND_ID_SIZE, "an id is two words");
+    memcpy(half, id, sizeof half);
+    return hash_mix(half[0] ^ hash_mix(half[1]));
+}
+
+/* The slot that holds the id, or the free one where it would be. There is always a free one. */
+static struct done_slot *index_slot(const struct done_index *x, const uint8_t id[COMMAND_ID_SIZE])
+{
+    uint64_t hash = hash_of_id(id);
+    size_t i = hash & (x->room - 1);
+    while (x->slot[i].done &&
+           (x->slot[i].hash != hash || memcmp(x->slot[i].done->key.id, id, COMMAND_ID_SIZE) != 0))
+        i = (i + 1) & (x->room - 1);
+    return &x->slot[i];
+}
+
+static void index_grow(struct done_index *x)
+{
+    struct done_index was = *x;
+    x->room = MAX(2 * was.room, (size_t)INDEX_ROOM_MIN);
+    x->slot = mem_new(x->room * sizeof *x->slot);
+    for (size_t i = 0; i < was.room; i++)
+        if (was.slot[i].done)
+            *index_slot(x, was.slot[i].done->key.id) = was.slot[i];
+    free(was.slot);
+}
+
+static void index_put(struct done_index *x, struct done *d)
+{
+    if (4 * (x->count + 1) > 3 * x->room)
+        index_grow(x);
+    struct done_slot *s = index_slot(x, d->key.id);
+    ensure(!s->done);
+    *s = (struct done_slot){hash_of_id(d->key.id), d};
+    x->count++;
+}
+
+/* Those behind it that would not be found past a free slot move up. */
+static void index_take(struct done_index *x, const struct done *d)
+{
+    struct done_slot *s = index_slot(x, d->key.id);
+    ensure(s->done == d);
+    size_t mask = x->room - 1, hole = (size_t)(s - x->slot);
+    for (size_t i = (hole + 1) & mask; x->slot[i].done; i = (i + 1) & mask) {
+        size_t home = x->slot[i].hash & mask;
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue;
+        x->slot[hole] = x->slot[i];
+        hole = i;
+    }
+    x->slot[hole].done = NULL;
+    x->count--;
+}
+
+/* --- the table --- */
+
 void done_table_init(struct done_table *t)
 {
     *t = (struct done_table){0};
@@ -79,21 +140,16 @@ void done_table_init(struct done_table *t)
 
 void done_table_done(struct done_table *t)
 {
-    map_done(&t->by_id);
+    free(t->by_id.slot);
     for (size_t i = 0; i < t->count; i++)
         done_unref(t->items[t->first + i]);
     free(t->items);
     done_table_init(t);
 }
 
-static struct str id_key(const uint8_t id[COMMAND_ID_SIZE])
-{
-    return (struct str){(const char *)id, COMMAND_ID_SIZE};
-}
-
 const struct done *done_find(const struct done_table *t, const uint8_t id[COMMAND_ID_SIZE])
 {
-    return map_find(&t->by_id, id_key(id));
+    return t->by_id.room ? index_slot(&t->by_id, id)->done : NULL;
 }
 
 uint64_t done_last_index(const struct done_table *t)
@@ -121,14 +177,14 @@ static void drop_oldest(struct done_table *t)
     t->count--;
     t->bytes -= d->size;
     t->hash -= hash_mix(d->hash);
-    ensure(map_take(&t->by_id, id_key(d->key.id)) == d);
+    index_take(&t->by_id, d);
     done_unref(d);
 }
 
 void done_add(struct done_table *t, struct done *d, size_t count_max, size_t bytes_max)
 {
     require(d->index > done_last_index(t));
-    ensure(map_put(&t->by_id, id_key(d->key.id), d) == NULL);
+    index_put(&t->by_id, d);
     make_room(t);
     t->items[t->first + t->count++] = d;
     t->bytes += d->size;

@@ -27,8 +27,18 @@ struct done *done_new(const struct command_key *key, uint64_t index, enum status
 struct done *done_ref(struct done *d);
 void done_unref(struct done *d); /* NULL is fine */
 
+/* A hash table of ids, without an order of its own: nothing walks it. An empty slot has no `done`. */
+struct done_index {
+    struct done_slot {
+        uint64_t hash; /* of the id */
+        struct done *done;
+    } * slot;
+    size_t room; /* a power of two, or 0 */
+    size_t count;
+};
+
 struct done_table {
-    struct map by_id;
+    struct done_index by_id;
     struct done **items; /* items[first] is the oldest; count of them */
     size_t first, count, room;
     size_t bytes;

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "core/limits.h"
 #include "core/state.h"
 #include "support/tap.h"
@@ -403,6 +404,30 @@ TEST(apply_command_ids_fill_their_bytes_to_the_last)
         done_add(&t, d, 100, 2 * (size_t)d->size);
         CHECK_EQ(MIN(i, 2), t.count);
         CHECK_EQ(i, done_last_index(&t));
+    }
+    done_table_done(&t);
+}
+
+TEST(apply_command_ids_are_found_while_others_come_and_go)
+{
+    enum { KEPT_MAX = 150, ADDED = 3000 };
+    static struct command_key key[ADDED];
+    struct done_table t;
+    struct rng r = {1};
+    done_table_init(&t);
+    for (size_t i = 0, first = 0; i < ADDED; i++) {
+        uint64_t id = rng_next(&r);
+        memcpy(key[i].id, &id, sizeof id);
+        size_t kept = 1 + (size_t)rng_below(&r, KEPT_MAX);
+        done_add(&t, done_new(&key[i], i + 1, ST_OK, NULL, "", ""), kept, SIZE_MAX);
+        first = MAX(first, i + 1 > kept ? i + 1 - kept : 0);
+        CHECK_EQ(i + 1 - first, t.count);
+        CHECK_EQ(t.count, t.by_id.count);
+        for (size_t j = 0; j <= i; j++) {
+            const struct done *d = done_find(&t, key[j].id);
+            CHECK_EQ(j >= first, d != NULL);
+            CHECK(!d || d->index == j + 1);
+        }
     }
     done_table_done(&t);
 }
