@@ -1,6 +1,8 @@
 #include "journal/journal_thread.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -23,8 +25,11 @@ struct journal_thread {
     /* Of the journal's thread, while it runs. */
     struct journal *journal;
 
+    /* Posted for each request, and for the end. Not a condition: who wakes from that takes the lock
+     * as one that others wait for, and gives it back by a system call, before the write. */
+    sem_t asked;
+
     pthread_mutex_t lock; /* guards what is below */
-    pthread_cond_t asked;
     struct list queue;
     struct list done;
     struct journal_view done_view;
@@ -66,7 +71,7 @@ static enum status push(struct journal_thread *t, struct request *r)
     lock(t);
     list_push(&t->queue, &r->item);
     unlock(t);
-    ensure(pthread_cond_signal(&t->asked) == 0); /* no system call unless it waits */
+    ensure(sem_post(&t->asked) == 0); /* no system call unless it waits */
     return ST_OK;
 }
 
@@ -170,13 +175,13 @@ static void *run(void *arg)
     struct list work;
     list_init(&work);
     for (bool alive = true; alive;) {
+        while (sem_wait(&t->asked) != 0)
+            ensure(errno == EINTR);
         lock(t);
-        while (list_empty(&t->queue) && !t->ending)
-            ensure(pthread_cond_wait(&t->asked, &t->lock) == 0);
         move_all(&t->queue, &work);
-        alive = !list_empty(&work);
+        bool ends = t->ending && list_empty(&work);
         unlock(t);
-        alive = alive && carry_out(t, &work);
+        alive = !ends && carry_out(t, &work);
     }
     request_drop(&work); /* what stood behind a failure */
     return NULL;
@@ -190,7 +195,7 @@ static void release(struct journal_thread *t)
     request_drop(&t->queue);
     request_drop(&t->done);
     (void)pthread_mutex_destroy(&t->lock);
-    (void)pthread_cond_destroy(&t->asked);
+    (void)sem_destroy(&t->asked);
     journal_close(t->journal);
     free(t);
 }
@@ -219,7 +224,7 @@ enum status journal_thread_open(struct loop *l, struct disk *disk, const struct 
     list_init(&t->queue);
     list_init(&t->done);
     ensure(pthread_mutex_init(&t->lock, NULL) == 0);
-    ensure(pthread_cond_init(&t->asked, NULL) == 0);
+    ensure(sem_init(&t->asked, 0, 0) == 0);
 
     enum status s = mailbox_open(l, MAILBOX_ROOM, &t->mailbox, why);
     if (s == ST_OK)
@@ -245,7 +250,7 @@ void journal_thread_close(struct journal_thread *t)
     lock(t);
     t->ending = true;
     unlock(t);
-    ensure(pthread_cond_signal(&t->asked) == 0);
+    ensure(sem_post(&t->asked) == 0);
     ensure(pthread_join(t->thread, NULL) == 0);
     release(t);
 }
