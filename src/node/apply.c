@@ -118,6 +118,7 @@ static void apply_command(struct node *n, const struct raft_entry *e)
     struct apply_result r;
     n->command_index = e->index;
     n->command_term = e->term;
+    n->command_bytes += e->data->len;
     mark(n, e->index);
     cluster_apply(n->cluster, e->index, (struct str){e->data->bytes, e->data->len}, &r);
     mark(n, 0);

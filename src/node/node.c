@@ -14,6 +14,7 @@ void node_config_default(struct node_config *c)
     *c = (struct node_config){
         .cluster_name = "blixard",
         .snapshot_entries = 10000,
+        .snapshot_log_max = 16 << 20,
         .trailing_entries = 1000,
         .start_timeout_ms = 120000,
         .backoff_min_ms = 1000,

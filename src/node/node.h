@@ -46,9 +46,10 @@ struct node_config {
     const char *cluster_name;   /* used when the log is empty: the first start makes the cluster */
     const Pb__NodeFacts *facts; /* kept by copy */
     uint64_t seed;              /* of back-offs' jitter */
-    uint64_t snapshot_entries;  /* a snapshot after so many applied entries */
-    uint64_t trailing_entries;  /* so many stay in the log behind a snapshot */
-    uint64_t start_timeout_ms;  /* a guest that has not answered by then has failed to start */
+    uint64_t snapshot_entries; /* at least so many applied entries from snapshot to snapshot, ... */
+    uint64_t snapshot_log_max; /* ... and as many bytes of commands as the last one had, or these */
+    uint64_t trailing_entries; /* so many stay in the log behind a snapshot */
+    uint64_t start_timeout_ms; /* a guest that has not answered by then has failed to start */
     uint64_t backoff_min_ms, backoff_max_ms; /* between restarts by policy */
     uint64_t backoff_reset_ms; /* a VM that ran for so long starts again from backoff_min_ms */
     /* The machine booted since a node here had last settled its VMs (node_view: reconciled, no news):

@@ -19,6 +19,7 @@ static enum status load_snapshot(void *ctx, uint64_t index, uint64_t term, struc
     if (!l->restore)
         l->restore = cluster_restore_new();
     enum status s = ST_OK;
+    l->snapshot_bytes += chunk.len;
     if (chunk.len)
         s = cluster_restore_add(l->restore, chunk, why);
     if (s == ST_OK && last) {
@@ -113,6 +114,7 @@ enum status node_start(struct node *n, struct log *log, struct fault *why)
     }
     n->snapshot.done_index = n->command_index = n->load.snapshot_index;
     n->command_term = n->load.snapshot_term;
+    n->snapshot.done_bytes = n->load.snapshot_bytes;
     node_load_done(&n->load);
     n->log = log;
     log->events = &n->log_events;

@@ -6,9 +6,14 @@
 
 enum { LOG_RETRY_MS = 5 };
 
+/* A snapshot costs what the whole state does, however little has changed. It waits until the log has
+ * grown by as much, so that snapshots never cost more than the log does; and no longer than the limit,
+ * so that a large state does not make for a long start. */
 static bool due(const struct node *n)
 {
-    return n->command_index >= n->snapshot.done_index + n->config.snapshot_entries;
+    const struct node_snapshot *s = &n->snapshot;
+    return n->command_index >= s->done_index + n->config.snapshot_entries &&
+           n->command_bytes - s->done_from_bytes >= MIN(s->done_bytes, n->config.snapshot_log_max);
 }
 
 static void begin(struct node *n)
@@ -20,6 +25,8 @@ static void begin(struct node *n)
     ensure(s->index == n->command_index);
     buf_init(&s->chunk, LOG_CHUNK_MAX);
     s->packed = s->last = s->sent = false;
+    s->bytes = 0;
+    s->from_bytes = n->command_bytes;
 }
 
 void node_snapshot_done(struct node_snapshot *s)
@@ -53,6 +60,7 @@ void node_snapshot_step(struct node *n)
         n->log_retry_ms = node_now_ms(n) + LOG_RETRY_MS;
         return;
     }
+    s->bytes += s->chunk.len;
     s->packed = false;
     s->sent = s->last;
 }
@@ -69,6 +77,8 @@ void node_snapshot_durable(struct node *n, uint64_t index)
         return;
     node_snapshot_done(s);
     s->done_index = index;
+    s->done_bytes = s->bytes;
+    s->done_from_bytes = s->from_bytes;
     n->snapshots++;
     uint64_t trail = n->config.trailing_entries;
     uint64_t first_kept = index + 1 > trail ? index + 1 - trail : 1;

@@ -13,7 +13,7 @@
 /* What was loaded before the start. */
 struct node_load {
     struct log_hard hard;
-    uint64_t snapshot_index, snapshot_term;
+    uint64_t snapshot_index, snapshot_term, snapshot_bytes;
     struct cluster_restore *restore; /* while a snapshot comes in */
     struct cluster *cluster;         /* from it */
     struct raft_entry *entries;
@@ -42,7 +42,10 @@ struct node_snapshot {
     struct buf chunk; /* packed, not yet taken by the log */
     bool packed, last;
     bool sent;           /* all of it; the log has still to say that it is durable */
+    uint64_t bytes;      /* of what was sent */
+    uint64_t from_bytes; /* node.command_bytes as of it */
     uint64_t done_index; /* of the newest that is durable */
+    uint64_t done_bytes, done_from_bytes;
 };
 
 enum hello {
@@ -74,6 +77,7 @@ struct node {
     struct cluster *cluster;
     struct raft *raft;
     uint64_t command_index, command_term; /* of the last entry that was a command */
+    uint64_t command_bytes;               /* of all commands applied since the start */
 
     struct log_events log_events;
     struct node_held held;

@@ -25,6 +25,7 @@ struct bench {
     struct buf snapshot;
     bool snapshot_whole, log_full;
     size_t chunk_max;
+    uint64_t snapshot_entries, snapshot_log_max; /* of the next start */
 
     char asked[VMS_MAX][64]; /* "start NAME", "down NAME", ... of the monitor port */
     size_t asked_count;
@@ -175,7 +176,7 @@ static void blob_remove(struct blob *bl, const Pb__Image *image, const Pb__Image
                       &(struct blob_event){.type = BLOB_REMOVED, .uid = image->meta->uid});
 }
 
-static void node_config(struct node_config *c, Pb__NodeFacts *facts)
+static void node_config(const struct bench *b, struct node_config *c, Pb__NodeFacts *facts)
 {
     static char key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
     node_config_default(c);
@@ -186,7 +187,8 @@ static void node_config(struct node_config *c, Pb__NodeFacts *facts)
     PROTO_SET(facts, feature_level_max, 1);
     c->name = "node-1";
     c->facts = facts;
-    c->snapshot_entries = 1000;
+    c->snapshot_entries = b->snapshot_entries;
+    c->snapshot_log_max = b->snapshot_log_max;
     c->trailing_entries = 10;
     c->host_booted = true;
 }
@@ -201,6 +203,7 @@ static void init(struct bench *b)
         .blob = {.make = blob_make, .cancel = blob_cancel, .remove = blob_remove},
         .now_ms = 1000,
         .wall_ns = 5000000000,
+        .snapshot_entries = 1000,
     };
     buf_init(&b->snapshot, 64 << 20);
 }
@@ -240,7 +243,7 @@ static void start(struct bench *b)
     struct node_config c;
     Pb__NodeFacts facts;
     init(b);
-    node_config(&c, &facts);
+    node_config(b, &c, &facts);
     make(b, &c);
     CHECK_EQ(ST_OK, node_start(b->n, &b->log, NULL));
     settle(b);
@@ -261,7 +264,7 @@ static enum status start_again(struct bench *b, struct fault *why)
     struct node_config c;
     Pb__NodeFacts facts;
     node_free(b->n);
-    node_config(&c, &facts);
+    node_config(b, &c, &facts);
     make(b, &c);
     struct log_load load = node_loader(b->n);
     load.hard(load.ctx, &b->hard);
@@ -689,6 +692,38 @@ TEST(node_takes_snapshots_in_pieces_and_starts_from_them)
     struct node_view w = node_view(b.n);
     CHECK_EQ(v.raft.term + 1, w.raft.term);
     CHECK_EQ(1000, cluster_count(node_cluster(b.n), OBJECT_TENANT)); /* all that fit */
+    finish(&b);
+}
+
+/* What a snapshot costs is bounded by what the log does: a large state is not saved for each small
+ * change. */
+TEST(node_saves_the_state_when_the_log_has_grown_by_as_much)
+{
+    struct bench b;
+    struct answer a;
+    unsigned tenants = 0;
+    start(&b);
+    b.snapshot_entries = 20;
+    CHECK_EQ(ST_OK, start_again(&b, NULL));
+    settle(&b);
+    for (; node_view(b.n).snapshots == 0; settle(&b))
+        CHECK_EQ(ST_OK, put_tenant(&b, tenants++, &a));
+    CHECK(tenants <= 20);
+
+    b.snapshot_log_max = UINT64_MAX;
+    CHECK_EQ(ST_OK, start_again(&b, NULL));
+    settle(&b);
+    for (int more = 0; more < 2;
+         more++) { /* its size is known from the log, then from its writing */
+        uint64_t before = b.snapshot_index, size = b.snapshot.len, grown = 0;
+        for (; node_view(b.n).snapshots == (unsigned)more; settle(&b))
+            CHECK_EQ(ST_OK, put_tenant(&b, tenants++, &a));
+        CHECK(b.snapshot_index > before + 20);
+        for (uint64_t i = before + 1; i <= b.snapshot_index; i++)
+            grown += b.entry[i].data.len;
+        CHECK(grown >= size);
+        CHECK(grown - b.entry[b.snapshot_index].data.len < size);
+    }
     finish(&b);
 }
 
