@@ -6,7 +6,9 @@
 #include "node/state.h"
 
 enum {
-    APPLY_STEP_MAX = 128, /* entries of one step: well below 5 ms */
+    /* Entries of one step. Few: who is answered proposes anew, and the log has that to write while
+     * the next are applied. */
+    APPLY_STEP_MAX = 16,
     LOG_RETRY_MS = 5,
 };
 
@@ -83,6 +85,7 @@ static bool append_held(struct node *n)
 void node_write_out(struct node *n)
 {
     struct raft_ready rd;
+    n->unwritten = false;
     while (!n->dead && append_held(n) && raft_ready(n->raft, &rd)) {
         struct log_hard hard = {rd.hard.term, rd.hard.vote};
         for (size_t i = 0; i < rd.apply_count; i++)

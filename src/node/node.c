@@ -156,7 +156,7 @@ static uint64_t min3(uint64_t a, uint64_t b, uint64_t c)
 uint64_t node_deadline_ms(const struct node *n)
 {
     require(n->started);
-    if (n->busy)
+    if (n->busy || n->unwritten)
         return 0;
     if (n->dead)
         return UINT64_MAX;

@@ -94,7 +94,7 @@ enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadli
     if (s != ST_OK)
         return s;
     n->proposed++;
-    n->busy = true;
+    n->unwritten = true;
     if (named)
         inflight_add(&n->inflight, &key, index, term);
     await(n, index, term, deadline_ms, done, ctx);

@@ -98,7 +98,8 @@ struct node {
     struct reconcile reconcile;
     struct images images;
 
-    bool busy; /* something is to be done at once */
+    bool busy;      /* something is to be done at once */
+    bool unwritten; /* something was proposed that the log was not given yet */
     uint64_t proposed, proposals_refused, proposals_timed_out, commands_replayed, commands_joined,
         snapshots;
 };

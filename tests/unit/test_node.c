@@ -727,6 +727,77 @@ TEST(node_saves_the_state_when_the_log_has_grown_by_as_much)
     finish(&b);
 }
 
+struct asker {
+    struct bench *b;
+    unsigned asked, answered, more;
+};
+
+static void ask_next(struct asker *x);
+
+static void told_asker(void *ctx, enum status s, const struct fault *why,
+                       const struct apply_result *r)
+{
+    struct asker *x = ctx;
+    (void)why;
+    CHECK_EQ(ST_OK, s);
+    CHECK_EQ(ST_OK, r->status);
+    x->answered++;
+    if (x->more) {
+        x->more--;
+        ask_next(x);
+    }
+}
+
+static void ask_next(struct asker *x)
+{
+    Pb__Command cmd = PB__COMMAND__INIT;
+    Pb__CmdTenantPut put = PB__CMD_TENANT_PUT__INIT;
+    Pb__Tenant tenant = PB__TENANT__INIT;
+    Pb__Meta meta = PB__META__INIT;
+    char id[OBJECT_UID_MAX], name[20];
+    uid(id, 0x1000 + x->asked);
+    (void)snprintf(name, sizeof name, "tenant-%u", x->asked++);
+    meta.uid = id;
+    meta.name = name;
+    tenant.meta = &meta;
+    put.tenant = &tenant;
+    cmd.body_case = PB__COMMAND__BODY_TENANT_PUT;
+    cmd.tenant_put = &put;
+    CHECK_EQ(ST_OK, node_propose(x->b->n, &cmd, UINT64_MAX, told_asker, x, NULL));
+}
+
+/* Log and state work at the same time: else each would wait for the other with many commands under way. */
+TEST(node_gives_the_log_what_answers_bring_while_others_wait_to_be_applied)
+{
+    struct bench b;
+    struct asker x = {.b = &b, .more = 100};
+    start(&b);
+    for (int i = 0; i < 64; i++)
+        ask_next(&x);
+    node_step(b.n);
+    uint64_t given = b.last;
+    sync_log(&b);
+    node_step(b.n);
+    CHECK(x.answered > 0 && x.answered < 64);
+    CHECK_EQ(given + x.answered, b.last);
+    settle(&b);
+    CHECK_EQ(164, x.answered);
+    finish(&b);
+}
+
+TEST(node_rests_while_the_log_works)
+{
+    struct bench b;
+    struct answer a;
+    start(&b);
+    CHECK_EQ(ST_OK, put_tenant(&b, 1, &a));
+    CHECK_EQ(0, node_deadline_ms(b.n));
+    node_step(b.n);
+    CHECK_EQ(0, a.count);
+    CHECK(node_deadline_ms(b.n) > b.now_ms);
+    finish(&b);
+}
+
 TEST(node_that_died_twice_at_the_same_entry_stays_down)
 {
     struct bench b;
