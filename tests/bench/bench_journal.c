@@ -4,7 +4,8 @@
  *
  * usage: bench_journal [DIRECTORY [ROUNDS]]
  *
- * The three are interleaved, since disks have moods; the ratios of the medians are what counts.
+ * Disk and journal take turns, and each turn of the journal is compared with those of the disk around
+ * it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +20,8 @@
 enum {
     ENTRY_BYTES = 256,
     WRITE_BYTES = ENTRY_BYTES + 48, /* as large as its record */
-    SLICE_MS = 400,
-    ROUNDS_MAX = 50,
+    SLICE_MS = 100,
+    ROUNDS = 25,
     WIDE = 64,
 };
 
@@ -86,10 +87,10 @@ int main(int argc, char **argv)
 {
     char path[] = "/tmp/blixard-bench-XXXXXX";
     const char *dir = argc > 1 ? argv[1] : mkdtemp(path);
-    int rounds = argc > 2 ? atoi(argv[2]) : 9;
+    int rounds = argc > 2 ? atoi(argv[2]) : ROUNDS;
     struct disk *raw_disk, *disk;
     struct fault why;
-    if (!dir || rounds < 1 || rounds > ROUNDS_MAX) {
+    if (!dir || rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
         fprintf(stderr, "usage: %s [DIRECTORY [ROUNDS]]\n", argv[0]);
         return 2;
     }
@@ -104,17 +105,22 @@ int main(int argc, char **argv)
     bench_check(journal_thread_open(b.loop, disk, &c, &load, NULL, &b.journal, NULL, &why), &why);
     journal_thread_log(b.journal)->events = &events;
 
-    double raw[ROUNDS_MAX], one[ROUNDS_MAX], wide[ROUNDS_MAX];
+    static struct bench_series alone, one, wide;
+    double before = bench_disk_rate(raw_disk, WRITE_BYTES, SLICE_MS);
     for (int i = 0; i < rounds; i++) {
-        raw[i] = bench_disk_rate(raw_disk, WRITE_BYTES, SLICE_MS);
-        one[i] = journal_rate(&b, 1);
-        wide[i] = journal_rate(&b, WIDE);
+        double rate = journal_rate(&b, 1);
+        double between = bench_disk_rate(raw_disk, WRITE_BYTES, SLICE_MS);
+        bench_add(&one, rate, before, between);
+        rate = journal_rate(&b, WIDE);
+        double after = bench_disk_rate(raw_disk, WRITE_BYTES, SLICE_MS);
+        bench_add(&wide, rate, between, after);
+        bench_add(&alone, between, between, between);
+        before = after;
     }
     struct journal_view v = journal_thread_view(b.journal);
-    double base = bench_median(raw, (size_t)rounds);
-    bench_print("disk", base, base);
-    bench_print("journal_1", bench_median(one, (size_t)rounds), base);
-    bench_print("journal_64", bench_median(wide, (size_t)rounds), base);
+    bench_print("disk", &alone);
+    bench_print("journal_1", &one);
+    bench_print("journal_64", &wide);
     printf("# %.1f entries a sync over all\n", (double)b.durable / (double)v.syncs);
 
     journal_thread_close(b.journal);

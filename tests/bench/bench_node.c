@@ -6,8 +6,8 @@
  *
  * A command is proposed, made durable by the journal's thread, committed, applied, and answered: the
  * node, its consensus, its state and its log are those of a daemon, with a daemon's settings, and
- * snapshots come as they are due. There are no VMs and no images. Disk and node are interleaved,
- * since disks have moods; the ratios of the medians are what counts.
+ * snapshots come as they are due. There are no VMs and no images. Disk and node take turns, and each
+ * turn of the node is compared with those of the disk around it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +26,8 @@
 #include "wire/proto.h"
 
 enum {
-    SLICE_MS = 200,
-    ROUNDS = 15,
-    ROUNDS_MAX = 99,
+    SLICE_MS = 100,
+    ROUNDS = 25,
     WIDE = 64,
     FILL = 20000,      /* commands that fill the tables that drop their oldest */
     WRITE_BYTES = 256, /* more than the journal writes for one command */
@@ -218,19 +217,23 @@ static void stop(struct bench *b)
     loop_close(b->loop);
 }
 
-static void measure(struct bench *b, size_t rounds)
+static void measure(struct bench *b, int rounds)
 {
-    double disk[2 * ROUNDS_MAX], one[ROUNDS_MAX], wide[ROUNDS_MAX];
-    for (size_t i = 0; i < rounds; i++) {
-        disk[2 * i] = bench_disk_rate(b->alone, WRITE_BYTES, SLICE_MS);
-        one[i] = run(b, 1, UINT32_MAX, SLICE_MS);
-        disk[2 * i + 1] = bench_disk_rate(b->alone, WRITE_BYTES, SLICE_MS);
-        wide[i] = run(b, WIDE, UINT32_MAX, SLICE_MS);
+    static struct bench_series disk, one, wide;
+    double before = bench_disk_rate(b->alone, WRITE_BYTES, SLICE_MS);
+    for (int i = 0; i < rounds; i++) {
+        double rate = run(b, 1, UINT32_MAX, SLICE_MS);
+        double between = bench_disk_rate(b->alone, WRITE_BYTES, SLICE_MS);
+        bench_add(&one, rate, before, between);
+        rate = run(b, WIDE, UINT32_MAX, SLICE_MS);
+        double after = bench_disk_rate(b->alone, WRITE_BYTES, SLICE_MS);
+        bench_add(&wide, rate, between, after);
+        bench_add(&disk, between, between, between);
+        before = after;
     }
-    double base = bench_median(disk, 2 * rounds);
-    bench_print("disk", base, base);
-    bench_print("node_1", bench_median(one, rounds), base);
-    bench_print("node_64", bench_median(wide, rounds), base);
+    bench_print("disk", &disk);
+    bench_print("node_1", &one);
+    bench_print("node_64", &wide);
 }
 
 int main(int argc, char **argv)
@@ -240,12 +243,12 @@ int main(int argc, char **argv)
     const char *dir = argc > 1 ? argv[1] : mkdtemp(path);
     int rounds = argc > 2 ? atoi(argv[2]) : ROUNDS;
     struct fault why;
-    if (!dir || rounds < 1 || rounds > ROUNDS_MAX) {
+    if (!dir || rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
         fprintf(stderr, "usage: %s [DIRECTORY [ROUNDS]]\n", argv[0]);
         return 2;
     }
     start(&b, dir);
-    measure(&b, (size_t)rounds);
+    measure(&b, rounds);
     struct node_view v = node_view(b.node);
     struct journal_view j = journal_thread_view(b.journal);
     printf("# %.1f commands a sync, %.0f bytes each, %" PRIu64 " snapshots\n",

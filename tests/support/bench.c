@@ -23,19 +23,6 @@ void bench_check(enum status s, const struct fault *why)
     exit(1);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double bench_median(double *value, size_t count)
-{
-    require(count > 0);
-    qsort(value, count, sizeof *value, by_size);
-    return value[count / 2];
-}
-
 double bench_disk_rate(struct disk *d, size_t size, uint64_t for_ms)
 {
     static const char bytes[WRITE_MAX];
@@ -56,7 +43,27 @@ double bench_disk_rate(struct disk *d, size_t size, uint64_t for_ms)
     return (double)count / seconds;
 }
 
-void bench_print(const char *name, double per_s, double base)
+void bench_add(struct bench_series *s, double rate, double disk_before, double disk_after)
 {
-    printf("%s %.0f /s %.2f\n", name, per_s, per_s / base);
+    require(s->count < BENCH_ROUNDS_MAX);
+    s->rate[s->count] = rate;
+    s->ratio[s->count++] = 2 * rate / (disk_before + disk_after);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *value, size_t count)
+{
+    require(count > 0);
+    qsort(value, count, sizeof *value, by_size);
+    return value[count / 2];
+}
+
+void bench_print(const char *name, struct bench_series *s)
+{
+    printf("%s %.0f /s %.2f\n", name, median(s->rate, s->count), median(s->ratio, s->count));
 }
