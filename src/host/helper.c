@@ -55,6 +55,9 @@ struct call {
     struct helper *helper;
     enum request_type type;
     uint32_t id;
+    char uid[HOST_UID_MAX]; /* SPAWN and CLEAN: of the VM */
+    bool sent;              /* its answer is awaited */
+    bool stale;             /* CLEAN: a spawn of this VM was asked for since */
     struct buf message;
     int fd[REQUEST_FDS_MAX];
     size_t fd_count;
@@ -165,6 +168,7 @@ static void flush(struct helper *h)
             return;
         }
         close_fds(c);
+        c->sent = true;
         list_cut(&c->item);
         list_push(&h->calls, &c->item);
     }
@@ -219,6 +223,7 @@ static void ask(struct helper *h, struct request *r, union done done, void *ctx)
     struct fault why;
     struct call *c = NEW(struct call);
     *c = (struct call){.helper = h, .type = r->type, .done = done, .ctx = ctx};
+    memcpy(c->uid, r->uid, sizeof c->uid);
     list_init(&c->item);
     h->call_count++;
     buf_init(&c->message, REQUEST_SIZE_MAX);
@@ -245,14 +250,42 @@ static void copy_uid(char out[HOST_UID_MAX], const char *uid)
     memcpy(out, uid, HOST_UID_MAX);
 }
 
+static enum status no_more_cleaning(struct fault *why)
+{
+    return fault_set(why, ST_CANCELLED, "the VM is being started again");
+}
+
+/* What was to end the last incarnation must not meet the next one. What is not sent is not sent any
+ * more; what is on its way comes before the spawn, and is not tried again (see answered()). */
+static void give_up_cleans(struct list *calls, const char *uid)
+{
+    LIST_EACH(it, calls) {
+        struct call *c = CONTAINER_OF(it, struct call, item);
+        if (c->type != REQUEST_CLEAN || strcmp(c->uid, uid) != 0)
+            continue;
+        c->stale = true;
+        if (c->sent)
+            continue;
+        struct fault why;
+        (void)no_more_cleaning(&why);
+        loop_source_close(c->retry);
+        c->retry = NULL;
+        list_cut(&c->item);
+        refuse(c, &why);
+    }
+}
+
 static void host_spawn(struct host *host, const struct host_spawn *spawn,
                        void (*done)(void *ctx, enum status s, const struct fault *why,
                                     const struct host_spawned *r),
                        void *ctx)
 {
     struct request r = {.type = REQUEST_SPAWN, .spawn = *spawn};
+    struct helper *h = (struct helper *)host;
     copy_uid(r.uid, spawn->uid);
-    ask((struct helper *)host, &r, (union done){.spawned = done}, ctx);
+    give_up_cleans(&h->calls, r.uid);
+    give_up_cleans(&h->unsent, r.uid);
+    ask(h, &r, (union done){.spawned = done}, ctx);
 }
 
 static void host_clean(struct host *host, const char *uid,
@@ -282,6 +315,7 @@ static bool try_again(struct call *c)
     if (!c->retry &&
         loop_timer_open(c->helper->loop, LOOP_MONOTONIC, 0, on_retry, c, &c->retry, NULL) != ST_OK)
         return false;
+    c->sent = false;
     c->delay_ms = MIN(MAX(c->delay_ms * 2, (uint64_t)RETRY_MIN_MS), (uint64_t)RETRY_MAX_MS);
     loop_timer_after(c->retry, c->delay_ms);
     return true;
@@ -306,7 +340,9 @@ static bool answered(struct helper *h, struct str message, int *fd)
         return false;
     if (a.status == ST_OK && (c->type == REQUEST_SPAWN) != (*fd >= 0))
         return false;
-    if (a.status == ST_IN_USE && try_again(c))
+    if (a.status == ST_IN_USE && c->stale)
+        a.status = no_more_cleaning(&a.why);
+    else if (a.status == ST_IN_USE && try_again(c))
         return true;
     if (a.status == ST_OK && *fd >= 0) {
         a.spawned.shim_pidfd = *fd;

@@ -73,7 +73,9 @@ struct host {
                   void (*done)(void *ctx, enum status s, const struct fault *why,
                                const struct host_spawned *r),
                   void *ctx);
-    /* Kill what is left of a VM in its cgroup and remove the cgroup. Done when there is none. */
+    /* Kill what is left of a VM in its cgroup and remove the cgroup. Done when there is none; until then
+     * it is tried again, for seconds. ST_IN_USE: in vain. ST_CANCELLED: a spawn of the same VM was asked
+     * for meanwhile, which is not touched by it. */
     void (*clean)(struct host *h, const char *uid,
                   void (*done)(void *ctx, enum status s, const struct fault *why), void *ctx);
     /* The VMs of which something is left here: count uids, HOST_LIST_MAX at most. */
