@@ -34,6 +34,14 @@ static void drop(struct job *j)
     job_free((struct start_job *)j);
 }
 
+/* The intent is on the disk: so must be that nothing came of it. */
+static void not_started(struct vm *vm, const struct fault *why)
+{
+    vm_start_failed(vm, why);
+    vm_save(vm);
+    vm_settled(vm);
+}
+
 /* ---- with the helper ---- */
 
 static void on_spawned(void *ctx, enum status s, const struct fault *why,
@@ -41,9 +49,7 @@ static void on_spawned(void *ctx, enum status s, const struct fault *why,
 {
     struct vm *vm = ctx;
     if (s != ST_OK) {
-        vm_start_failed(vm, why);
-        vm_save(vm);
-        vm_settled(vm);
+        not_started(vm, why);
         return;
     }
     vm->state = VM_IS_UP;
@@ -105,12 +111,14 @@ static void on_prepared(struct job *job)
     struct vm *vm = j->vm;
     close_fd(&vm->dir);
     vm->dir = j->prepared.dir < 0 ? -1 : fcntl(j->prepared.dir, F_DUPFD_CLOEXEC, 0);
-    if (j->status == ST_OK && vm->asked_kill)
-        j->status = fault_set(&j->why, ST_CANCELLED, "it was to be stopped before it was started");
-    if (j->status == ST_OK)
-        spawn(vm, j);
-    else
+    if (j->status != ST_OK) {
         not_prepared(vm, j);
+    } else if (vm->asked_kill) {
+        (void)fault_set(&j->why, ST_CANCELLED, "it was to be stopped before it was started");
+        not_started(vm, &j->why);
+    } else {
+        spawn(vm, j);
+    }
     job_free(j);
 }
 

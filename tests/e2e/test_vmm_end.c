@@ -262,6 +262,22 @@ TEST(vmm_adopts_what_runs)
     buf_done(&out);
 }
 
+/* A start that was called off when its intent was on the disk already. */
+TEST(vmm_knows_of_a_start_that_was_called_off)
+{
+    up(false);
+    site_start(&site, &one);
+    site.vmm->power(site.vmm, one.uid, 1, VMM_KILL);
+    struct vmm_event told = exited(PB__EXIT_CAUSE__EXIT_KILLED);
+    site_drop(&site);
+    struct vmm_event e = found();
+    CHECK_EQ(PB__VM_PHASE__VM_STOPPED, e.phase);
+    CHECK_EQ(PB__EXIT_CAUSE__EXIT_KILLED, e.cause);
+    CHECK_EQ(told.ended_ns, e.ended_ns);
+    CHECK_STR(told.detail, e.detail);
+    site_close(&site);
+}
+
 TEST(vmm_adopts_what_is_starting)
 {
     up(true);
