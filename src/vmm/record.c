@@ -6,15 +6,26 @@
 #include "wire/cursor.h"
 
 static const char magic[] = "BXVM";
-enum { MAGIC = 4, CHECKSUM = 4, READY = 1, ENDED = 2, TAP = 4, PERSISTENT = 8, FLAGS = 15 };
+enum { MAGIC = 4, CHECKSUM = 4 };
+enum {
+    READY = 1,
+    ENDED = 2,
+    TAP = 4,
+    PERSISTENT = 8,
+    ASKED_DOWN = 16,
+    ASKED_KILL = 32,
+    FLAGS = 63,
+};
 
 void vm_record_encode(struct buf *out, const struct record *r)
 {
     size_t before = out->len;
     buf_add(out, magic, MAGIC);
     cursor_put_u8(out, RECORD_VERSION);
-    cursor_put_u8(out, (uint8_t)((r->ready ? READY : 0) | (r->ended ? ENDED : 0) |
-                                 (r->tap ? TAP : 0) | (r->persistent ? PERSISTENT : 0)));
+    cursor_put_u8(out,
+                  (uint8_t)((r->ready ? READY : 0) | (r->ended ? ENDED : 0) | (r->tap ? TAP : 0) |
+                            (r->persistent ? PERSISTENT : 0) | (r->asked_down ? ASKED_DOWN : 0) |
+                            (r->asked_kill ? ASKED_KILL : 0)));
     cursor_put_text(out, r->uid);
     cursor_put_text(out, r->name);
     cursor_put_u64(out, r->epoch);
@@ -51,6 +62,8 @@ static void read_flags(struct cursor *c, struct record *r)
     r->ended = flags & ENDED;
     r->tap = flags & TAP;
     r->persistent = flags & PERSISTENT;
+    r->asked_down = flags & ASKED_DOWN;
+    r->asked_kill = flags & ASKED_KILL;
 }
 
 enum status vm_record_decode(struct str bytes, struct record *ret, struct fault *why)

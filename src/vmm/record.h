@@ -1,6 +1,7 @@
 /*
  * record: what is kept on disk of one VM, so that a later daemon knows what it finds: the intent to
- * start, written before anything is started; the fact that the guest answered; how it ended. Pure.
+ * start, written before anything is started; the fact that the guest answered; that it was to end; how it
+ * ended. Pure.
  *
  * One file, RECORD_FILE in the VM's directory, replaced as a whole. The shim keeps its own beside it.
  */
@@ -30,6 +31,9 @@ struct record {
     bool tap;         /* it has a network device of the host's, and `address` */
     uint32_t address; /* IPv4, host order; 0: none that the host reaches */
     bool persistent;  /* its root is kept */
+    /* It was to end: how it ends is judged by that. */
+    bool asked_down; /* the guest was asked to power off */
+    bool asked_kill;
     /* The guest answered. */
     bool ready;
     char boot_id[RECORD_BOOT_ID_MAX]; /* of the guest's kernel */

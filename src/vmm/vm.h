@@ -88,7 +88,6 @@ struct vm {
     char reason[32]; /* of the SHUTDOWN event */
     bool spoke;      /* the monitor answered */
     bool paused;
-    bool asked_down, asked_kill;
     bool down_pending; /* asked before the monitor answered */
     bool remove_wanted;
     bool told_found; /* its FOUND was told, or is not wanted */

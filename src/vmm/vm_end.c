@@ -85,9 +85,10 @@ static void kill_harder(struct vm *vm)
 
 void vm_kill(struct vm *vm)
 {
-    vm->asked_kill = true;
+    vm->rec.asked_kill = true;
     if (vm->state != VM_IS_UP) /* it is seen to when it is */
         return;
+    vm_save(vm);
     if (!vm->shim_link || !shim_link_ask(vm->shim_link, SHIM_KILL, 0))
         signal_shim(vm, SIGTERM);
     loop_timer_after(vm->end_timer, KILL_AGAIN_MS);
@@ -118,8 +119,8 @@ static void conclude(struct vm *vm, bool watched)
         .ready = vm->rec.ready,
         .spoke = vm->spoke,
         .watched = watched,
-        .asked_down = vm->asked_down,
-        .asked_kill = vm->asked_kill,
+        .asked_down = vm->rec.asked_down,
+        .asked_kill = vm->rec.asked_kill,
         .host_rebooted = memcmp(vm->rec.host_boot, vm->q->host_boot, 16) != 0,
         .reason = vm->reason,
         .exit = r && r->phase == SHIM_EXITED ? r : NULL,
@@ -220,7 +221,7 @@ void vm_start_failed(struct vm *vm, const struct fault *why)
     vm->state = VM_IS_DOWN;
     vm->rec.ended = true;
     vm->rec.cause =
-        vm->asked_kill ? PB__EXIT_CAUSE__EXIT_KILLED : PB__EXIT_CAUSE__EXIT_START_FAILED;
+        vm->rec.asked_kill ? PB__EXIT_CAUSE__EXIT_KILLED : PB__EXIT_CAUSE__EXIT_START_FAILED;
     vm->rec.ended_ns = c->wall_ns(c);
     (void)snprintf(vm->rec.detail, sizeof vm->rec.detail, "%s", why->text);
     vm_tell(vm, VMM_EXITED);

@@ -189,7 +189,7 @@ static void adopted(struct vm *vm)
 {
     vm->state = VM_IS_UP;
     vm_connect(vm);
-    if (vm->asked_kill)
+    if (vm->rec.asked_kill)
         vm_kill(vm);
 }
 
@@ -319,11 +319,12 @@ static void command(struct vm *vm, const char *name)
 
 void vm_power_down(struct vm *vm)
 {
-    vm->asked_down = true;
+    vm->rec.asked_down = true;
     if (vm->state != VM_IS_UP || !vm->qmp || !vm->spoke) {
         vm->down_pending = true;
         return;
     }
+    vm_save(vm);
     if (vm->paused)
         command(vm, "cont"); /* a guest that stands still cannot power off */
     command(vm, "system_powerdown");

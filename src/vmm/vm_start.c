@@ -54,7 +54,7 @@ static void on_spawned(void *ctx, enum status s, const struct fault *why,
     }
     vm->state = VM_IS_UP;
     vm_watch(vm, &vm->shim, r->shim_pid, r->shim_pidfd);
-    if (vm->asked_kill)
+    if (vm->rec.asked_kill)
         vm_kill(vm);
     vm_connect(vm);
 }
@@ -113,7 +113,7 @@ static void on_prepared(struct job *job)
     vm->dir = j->prepared.dir < 0 ? -1 : fcntl(j->prepared.dir, F_DUPFD_CLOEXEC, 0);
     if (j->status != ST_OK) {
         not_prepared(vm, j);
-    } else if (vm->asked_kill) {
+    } else if (vm->rec.asked_kill) {
         (void)fault_set(&j->why, ST_CANCELLED, "it was to be stopped before it was started");
         not_started(vm, &j->why);
     } else {
@@ -192,8 +192,7 @@ static void begin(struct vm *vm, struct start_job *j)
     vm->ordered_ms = q->clock->now_ms(q->clock);
     vm->shim = vm->monitor = (struct vm_process){.pidfd = -1};
     vm->reason[0] = 0;
-    vm->adopted = vm->spoke = vm->paused = vm->asked_down = vm->asked_kill = vm->down_pending =
-        false;
+    vm->adopted = vm->spoke = vm->paused = vm->down_pending = false;
     vm->told_found = true;
     j->vm = vm;
     j->site = &q->site;

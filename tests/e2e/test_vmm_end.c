@@ -354,3 +354,40 @@ TEST(vmm_ends_orphans)
     CHECK(access(path, F_OK) != 0);
     site_close(&site);
 }
+
+/* That it was asked for is known to the next driver too. */
+TEST(vmm_knows_that_an_unseen_end_was_asked_for)
+{
+    up(true);
+    (void)site_boot(&site, &one);
+    struct shim_record r = site_shim_record(&site, one.uid);
+    size_t told = site.event_count;
+    site.vmm->power(site.vmm, one.uid, one.incarnation, VMM_POWER_DOWN);
+    for (int i = 0; i < 10; i++) /* it is sent; a guest takes longer than this to obey */
+        CHECK_EQ(ST_OK, loop_turn(site.loop, 0, NULL));
+    CHECK_EQ(told, site.event_count);
+    site_drop(&site);
+    await_gone(&r);
+    struct vmm_event e = found();
+    CHECK_EQ(PB__VM_PHASE__VM_STOPPED, e.phase);
+    CHECK_EQ(PB__EXIT_CAUSE__EXIT_STOPPED, e.cause);
+
+    (void)site_boot(&site, &one); /* and then its shim ends before it can leave word of it */
+    r = site_shim_record(&site, one.uid);
+    CHECK_EQ(0, kill((pid_t)r.shim_pid, SIGSTOP));
+    site.vmm->power(site.vmm, one.uid, one.incarnation, VMM_KILL);
+    site_drop(&site);
+    CHECK_EQ(0, kill((pid_t)r.shim_pid, SIGKILL));
+    await_gone(&r);
+    e = found();
+    CHECK_EQ(PB__VM_PHASE__VM_STOPPED, e.phase);
+    CHECK_EQ(PB__EXIT_CAUSE__EXIT_KILLED, e.cause);
+
+    (void)site_boot(&site, &one); /* what was asked of one incarnation was not asked of the next */
+    r = site_shim_record(&site, one.uid);
+    site_drop(&site);
+    CHECK_EQ(0, kill((pid_t)r.shim_pid, SIGKILL));
+    await_gone(&r);
+    CHECK_EQ(PB__EXIT_CAUSE__EXIT_LOST, found().cause);
+    site_close(&site);
+}

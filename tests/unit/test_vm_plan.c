@@ -200,6 +200,8 @@ static struct record a_record(void)
                        .tap = true,
                        .address = 0x0a530008,
                        .persistent = true,
+                       .asked_down = true,
+                       .asked_kill = true,
                        .ready = true,
                        .boot_id = "8d1386a8-6b60-421d-b0cc-f304adc79029",
                        .started_ns = 11,
@@ -223,7 +225,7 @@ TEST(record_comes_back_and_shows_damage)
     CHECK_EQ(4, got.incarnation);
     CHECK_EQ(8, got.host_boot[1]);
     CHECK_EQ(7, got.slot);
-    CHECK(got.tap && got.persistent && got.ready && got.ended);
+    CHECK(got.tap && got.persistent && got.asked_down && got.asked_kill && got.ready && got.ended);
     CHECK_EQ(0x0a530008, got.address);
     CHECK_STR(r.boot_id, got.boot_id);
     CHECK_EQ(PB__EXIT_CAUSE__EXIT_CRASHED, got.cause);
@@ -236,6 +238,28 @@ TEST(record_comes_back_and_shows_damage)
         CHECK_EQ(ST_CORRUPT, vm_record_decode((struct str){b.ptr, i}, &got, NULL));
     }
     buf_done(&b);
+}
+
+/* Each flag has a place of its own. */
+TEST(record_flags_do_not_mix)
+{
+    struct record r = {.uid = "0123456789abcdef0123456789abcdef"}, got;
+    bool *const flag[] = {&r.ready, &r.ended, &r.tap, &r.persistent, &r.asked_down, &r.asked_kill};
+    for (size_t i = 0; i < ARRAY_COUNT(flag); i++) {
+        struct buf b;
+        buf_init(&b, RECORD_SIZE_MAX);
+        *flag[i] = true;
+        vm_record_encode(&b, &r);
+        CHECK_EQ(ST_OK, vm_record_decode(buf_view(&b), &got, NULL));
+        CHECK_EQ(r.ready, got.ready);
+        CHECK_EQ(r.ended, got.ended);
+        CHECK_EQ(r.tap, got.tap);
+        CHECK_EQ(r.persistent, got.persistent);
+        CHECK_EQ(r.asked_down, got.asked_down);
+        CHECK_EQ(r.asked_kill, got.asked_kill);
+        *flag[i] = false;
+        buf_done(&b);
+    }
 }
 
 TEST(record_at_its_largest_fits)
