@@ -136,7 +136,12 @@ static void put_disk(struct args *a, const struct cmdline_disk *d, size_t i)
         (void)snprintf(backing, sizeof backing, ",backing=b%zu", i);
     }
     put_node(a, 'd', i, d->fd, d->qcow2, d->read_only, backing);
-    OPTION(a, "-device", "virtio-blk-device,drive=d%zu,id=blk%zu,serial=%s", i, i, d->name);
+    /* A disk that fails, most likely since the host is full, fails the guest's request. By default QEMU
+     * would stop the whole guest, to be resumed once there is room again; but nobody here can tell when
+     * that is, and one who resumed it before would be told of the next stop at once. */
+    OPTION(a, "-device",
+           "virtio-blk-device,drive=d%zu,id=blk%zu,serial=%s,werror=report,rerror=report", i, i,
+           d->name);
 }
 
 static void put_net(struct args *a, const struct cmdline *c)

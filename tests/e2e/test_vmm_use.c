@@ -3,6 +3,8 @@
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -256,6 +258,45 @@ TEST(vmm_keeps_what_should_be_kept)
     CHECK(stats.guest_mem_available > 0 && stats.guest_mem_available < stats.guest_mem_total);
     CHECK(stats.rx_bytes != UINT64_MAX && stats.tx_bytes != UINT64_MAX);
     down();
+}
+
+/* The VMs' directory on a file system that holds little. */
+static void up_on_little(const char *size)
+{
+    up(true);
+    site_drop(&site);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", site.dir, "tmpfs", 0, size) != 0)
+        tap_skip("no file system of its own");
+    site_again(&site);
+}
+
+static void down_on_little(void)
+{
+    site.vmm->remove(site.vmm, one.uid);
+    (void)site_await(&site, one.uid, VMM_REMOVED);
+    site_drop(&site);
+    CHECK_EQ(0, umount(site.dir));
+    site_again(&site);
+    down();
+}
+
+/* A guest that writes more than the host can hold is told so by its disk, and goes on. */
+TEST(vmm_tells_the_guest_that_the_host_is_full)
+{
+    Pb__Volume v = PB__VOLUME__INIT, *volumes[] = {&v};
+    char name[] = "data";
+    v.name = name;
+    v.size_mib = 64;
+    up_on_little("size=16m");
+    one.spec.volumes = volumes;
+    one.spec.n_volumes = 1;
+    (void)site_boot(&site, &one);
+    CHECK_EQ(1, sh("dd if=/dev/zero of=/dev/vda bs=1M count=48 conv=fsync"));
+    CHECK(strstr(buf_cstr(&out), "Input/output error"));
+    CHECK_EQ(0, sh("dd if=/dev/vda of=/dev/null bs=1M count=4"));
+    stop(); /* nobody heard that it was paused: it never was */
+    down_on_little();
 }
 
 /* ---- networks ---- */
