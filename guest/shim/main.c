@@ -20,7 +20,7 @@
 
 #include "guest/shim/shim.h"
 
-enum { EXIT_BAD_START = 2 };
+enum { EXIT_BAD_START = 2, STDERR_READ = 4096, STDERR_REST = 65536 / STDERR_READ };
 
 static void tail_add(struct tail *t, const char *data, size_t len)
 {
@@ -40,16 +40,25 @@ void shim_note(struct shim *s, const char *what, int err)
     tail_add(&s->tail, "\n", 1);
 }
 
-static void read_stderr(struct shim *s)
+/* One reading, so that a monitor that writes without end keeps nothing else waiting. Was there anything? */
+static bool read_stderr(struct shim *s)
 {
-    char data[1024];
-    ssize_t n;
-    while ((n = read(s->stderr_fd, data, sizeof data)) > 0)
+    char data[STDERR_READ];
+    ssize_t n = read(s->stderr_fd, data, sizeof data);
+    if (n > 0)
         tail_add(&s->tail, data, (size_t)n);
     if (n == 0) { /* closed by the monitor: poll would return for ever */
         (void)close(s->stderr_fd);
         s->stderr_fd = -1;
     }
+    return n > 0;
+}
+
+/* What the monitor left in the pipe, which holds no more than this; others may write on. */
+static void read_last_stderr(struct shim *s)
+{
+    for (int i = 0; i < STDERR_REST && s->stderr_fd >= 0 && read_stderr(s); i++)
+        ;
 }
 
 static int hex_digit(char c)
@@ -171,8 +180,7 @@ static void reap(struct shim *s)
         pid = waitpid((pid_t)s->record.pid, &status, 0);
     while (pid < 0 && errno == EINTR);
     s->record.wait_status = (uint32_t)status;
-    if (s->stderr_fd >= 0)
-        read_stderr(s);
+    read_last_stderr(s);
     end(s, SHIM_ITSELF);
 }
 
@@ -211,7 +219,7 @@ static void turn(struct shim *s)
         monitor_kill(s, SHIM_SIGNALLED);
     }
     if (readable(&p[STDERR]))
-        read_stderr(s);
+        (void)read_stderr(s);
     if (readable(&p[EXEC]))
         exec_news(s);
     for (int i = 0; i < SHIM_CLIENTS_MAX; i++)

@@ -188,6 +188,40 @@ TEST(shim_ends_the_monitor_at_its_deadline)
     CHECK(now >= deadline && now < deadline + 1000);
 }
 
+#define FLOOD "cat /dev/zero >&2 & cat /dev/zero >&2 & exec cat /dev/zero >&2"
+
+/* A monitor that writes without end keeps the shim from nothing. */
+TEST(shim_is_not_flooded)
+{
+    struct run r;
+    struct shim_start s = no_lease();
+    uint64_t deadline = run_clock_ms(CLOCK_BOOTTIME) + 300;
+    s.deadline_ms = deadline;
+    struct shim_record got = ended(&r, &s, shell(FLOOD));
+    CHECK_EQ(SHIM_LEASE, got.cause);
+    CHECK(run_clock_ms(CLOCK_BOOTTIME) < deadline + 1000);
+
+    s.deadline_ms = SHIM_NONE;
+    run_directory(&r);
+    run_start(&r, &s, shell(FLOOD), NULL, NULL);
+    int fd = run_connect(&r);
+    (void)run_running(fd);
+    CHECK_EQ(SHIM_DONE, run_ask(fd, SHIM_KILL, 0).type);
+    run_await(r.pidfd);
+    CHECK_EQ(SHIM_KILLED, run_record(&r).cause);
+}
+
+/* Nor does what such a one leaves behind, which still has its stderr. */
+TEST(shim_ends_though_others_write_on)
+{
+    struct run r;
+    struct shim_start s = no_lease();
+    struct shim_record got = ended(&r, &s, shell("(" FLOOD ") & sleep 0.2; exit 3"));
+    CHECK_EQ(SHIM_ITSELF, got.cause);
+    CHECK(WIFEXITED(got.wait_status) && WEXITSTATUS(got.wait_status) == 3);
+    CHECK_EQ(SHIM_TAIL_MAX, got.tail.len);
+}
+
 TEST(shim_deadline_moves_and_goes)
 {
     struct run r;
