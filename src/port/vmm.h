@@ -123,7 +123,8 @@ struct vmm {
     /* Kill what runs and remove every file, tap and cgroup of that VM. */
     void (*remove)(struct vmm *v, const char *uid);
 
-    /* ST_NOT_FOUND when it does not run. Answers what was last measured, without waiting. */
+    /* ST_NOT_FOUND when it does not run. Answers what was measured within the last seconds, without
+     * waiting: what takes time to know is unknown to one who is the first to ask for a while. */
     enum status (*stats)(struct vmm *v, const char *uid, struct vmm_stats *ret);
 
     enum status (*open)(struct vmm *v, const char *uid, const struct vmm_stream_open *o,

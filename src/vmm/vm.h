@@ -170,6 +170,6 @@ void vm_streams_drop(struct vm *vm);
 /* --- vm_stats.c --- */
 
 enum status vm_stats(struct vmm *v, const char *uid, struct vmm_stats *ret);
-/* Ask for what takes time to know, so that the next vm_stats() has it. */
+/* Ask for what takes time to know, so that a vm_stats() soon after has it. */
 void vm_measure(struct vm *vm);
 void vm_measured_done(struct vm *vm);

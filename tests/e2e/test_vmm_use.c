@@ -22,9 +22,54 @@ static struct site site;
 static struct site_vm one;
 static struct buf out;
 
+/* ---- measures ---- */
+
+/* The clock that the driver sees: ahead of the real one, or standing still. */
+static struct clock real_clock;
+static uint64_t ahead_ms, still_ms;
+
+static uint64_t moved_ms(struct clock *c)
+{
+    (void)c;
+    return still_ms ? still_ms : real_clock.now_ms(&real_clock) + ahead_ms;
+}
+
+static struct vmm_stats stats(void)
+{
+    struct vmm_stats m;
+    CHECK_EQ(ST_OK, site.vmm->stats(site.vmm, one.uid, &m));
+    return m;
+}
+
+static bool all_known(const struct vmm_stats *m)
+{
+    return m->cpu_ns != UINT64_MAX && m->rss_bytes != UINT64_MAX && m->read_bytes != UINT64_MAX &&
+           m->write_bytes != UINT64_MAX && m->rx_bytes != UINT64_MAX && m->tx_bytes != UINT64_MAX &&
+           m->guest_mem_total != UINT64_MAX && m->guest_mem_available != UINT64_MAX;
+}
+
+static void turn_for(uint64_t ms)
+{
+    uint64_t until = real_clock.now_ms(&real_clock) + ms;
+    while (real_clock.now_ms(&real_clock) < until)
+        CHECK_EQ(ST_OK, loop_turn(site.loop, 50, NULL));
+}
+
+static void await_stats(void)
+{
+    uint64_t until = real_clock.now_ms(&real_clock) + SITE_WAIT_MS;
+    for (struct vmm_stats m = stats(); !all_known(&m); m = stats()) {
+        CHECK(real_clock.now_ms(&real_clock) < until);
+        CHECK_EQ(ST_OK, loop_turn(site.loop, 50, NULL));
+    }
+}
+
+/* ---- all of it ---- */
+
 static void up(bool root)
 {
     site_open(&site, root);
+    real_clock = site.clock;
     site_vm(&one, 1);
     buf_init(&out, 8 << 20);
 }
@@ -249,16 +294,49 @@ TEST(vmm_keeps_what_should_be_kept)
     (void)site_boot(&site, &one);
     CHECK_EQ(1, sh("test -e /kept"));
 
-    struct vmm_stats stats;
-    CHECK_EQ(ST_OK, site.vmm->stats(site.vmm, one.uid, &stats));
-    CHECK(stats.cpu_ns > 100000000 && stats.cpu_ns != UINT64_MAX);
-    CHECK(stats.rss_bytes > (64 << 20) && stats.rss_bytes != UINT64_MAX);
-    CHECK(stats.read_bytes > 0 && stats.read_bytes != UINT64_MAX);
-    CHECK(stats.guest_mem_total > (64 << 20) && stats.guest_mem_total < (128 << 20));
-    CHECK(stats.guest_mem_available > 0 && stats.guest_mem_available < stats.guest_mem_total);
-    CHECK(stats.rx_bytes != UINT64_MAX && stats.tx_bytes != UINT64_MAX);
+    await_stats();
+    struct vmm_stats m = stats();
+    CHECK(m.cpu_ns > 100000000 && m.cpu_ns != UINT64_MAX);
+    CHECK(m.rss_bytes > (64 << 20) && m.rss_bytes != UINT64_MAX);
+    CHECK(m.read_bytes > 0 && m.read_bytes != UINT64_MAX);
+    CHECK(m.guest_mem_total > (64 << 20) && m.guest_mem_total < (128 << 20));
+    CHECK(m.guest_mem_available > 0 && m.guest_mem_available < m.guest_mem_total);
     down();
 }
+
+/* What is told was measured within seconds, or it is not told. */
+TEST(vmm_tells_no_old_measures)
+{
+    up(false);
+    site.clock.now_ms = moved_ms;
+    (void)site_boot(&site, &one);
+    await_stats();
+    ahead_ms += 3600000; /* nobody asked for an hour */
+    struct vmm_stats m = stats();
+    CHECK(m.cpu_ns != UINT64_MAX && m.rss_bytes != UINT64_MAX);
+    CHECK(m.read_bytes == UINT64_MAX && m.write_bytes == UINT64_MAX);
+    CHECK(m.guest_mem_total == UINT64_MAX && m.guest_mem_available == UINT64_MAX);
+    CHECK(m.rx_bytes == UINT64_MAX && m.tx_bytes == UINT64_MAX);
+    await_stats(); /* but it was asked for */
+
+    /* Who asks every now and then finds it measured. */
+    ahead_ms += 9000;
+    turn_for(8000);
+    m = stats();
+    CHECK(all_known(&m));
+
+    /* All that ask at the same time are told the same, without much ado. */
+    still_ms = moved_ms(NULL);
+    m = stats();
+    CHECK_EQ(0, sh("dd if=/dev/zero of=/dev/null bs=1M count=500"));
+    CHECK(m.cpu_ns == stats().cpu_ns);
+    still_ms = 0;
+    ahead_ms += 3000;
+    CHECK(m.cpu_ns < stats().cpu_ns);
+    down();
+}
+
+/* ---- little room ---- */
 
 /* The VMs' directory on a file system that holds little. */
 static void up_on_little(const char *size)
@@ -366,8 +444,7 @@ TEST(vmm_routes_an_address)
     CHECK_EQ(1, inet_pton(AF_INET, e.address, &to.sin_addr));
     check_line(&to, "from-the-guest\n");
 
-    struct vmm_stats stats;
-    CHECK_EQ(ST_OK, site.vmm->stats(site.vmm, one.uid, &stats));
-    CHECK(stats.rx_bytes > 0 && stats.rx_bytes < 1 << 20 && stats.tx_bytes > 0);
+    struct vmm_stats m = stats();
+    CHECK(m.rx_bytes > 0 && m.rx_bytes < 1 << 20 && m.tx_bytes > 0);
     down();
 }
