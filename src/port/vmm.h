@@ -78,7 +78,7 @@ struct vmm_stats {
 /* A two-way byte stream with a VM: its console, a process in it, or a file. */
 enum vmm_stream_kind {
     VMM_STREAM_CONSOLE, /* scrollback first, then live; input goes to the serial line */
-    VMM_STREAM_LOG,     /* the console's log: the last `tail` bytes; then more if `follow` */
+    VMM_STREAM_LOG, /* the console's log: the last `tail` bytes as of now; then more if `follow` */
     VMM_STREAM_EXEC,
     VMM_STREAM_PUSH, /* write a file in the guest */
     VMM_STREAM_PULL, /* read a file in the guest */

@@ -23,8 +23,8 @@ struct vmm_stream {
      * scrollback and what follows have neither gap nor overlap. */
     int log;
     uint64_t at;
-    size_t room; /* bytes that the owner still takes */
-    bool follow;
+    uint64_t end; /* one past the last byte that is wanted; UINT64_MAX: it is followed */
+    size_t room;  /* bytes that the owner still takes */
     bool blocked; /* CONSOLE: the owner waits for `writable` */
     struct loop_source *watch, *pump;
     bool busy;   /* we are calling the owner */
@@ -186,23 +186,34 @@ static enum status open_channel(struct vmm_stream *s, const struct vmm_stream_op
 
 /* ---- the serial line ---- */
 
+/* What comes next in the log and is wanted; 0: nothing, now. */
+static size_t read_log(struct vmm_stream *s, char *out, size_t size)
+{
+    if (s->at >= s->end)
+        return 0;
+    size_t n = console_log_read(s->log, &s->at, out, size);
+    uint64_t beyond = s->at > s->end ? s->at - s->end : 0;
+    return beyond < n ? n - beyond : 0;
+}
+
 /* Hand on what the log holds, as far as there is room. */
 static void pump(void *ctx)
 {
     struct vmm_stream *s = ctx;
     char chunk[CHUNK];
+    bool all = false;
     s->busy = true;
-    while (!s->closed && s->room) {
-        size_t n = console_log_read(s->log, &s->at, chunk, MIN(s->room, sizeof chunk));
-        if (n == 0)
-            break;
+    while (!s->closed && s->room && !all) {
+        size_t n = read_log(s, chunk, MIN(s->room, sizeof chunk));
+        all = n == 0;
         s->room -= n;
-        s->ev->data(s->ev->ctx, VMM_STDOUT, (struct str){chunk, n});
+        if (n)
+            s->ev->data(s->ev->ctx, VMM_STDOUT, (struct str){chunk, n});
     }
     s->busy = false;
     if (s->closed)
         free(s);
-    else if (!s->follow && s->at >= console_log_end(s->log))
+    else if (s->end != UINT64_MAX && (all || s->at >= s->end))
         finish(s, ST_OK, NULL, 0);
 }
 
@@ -264,7 +275,7 @@ static enum status console_use(struct vm *vm, struct fault *why)
     return ST_OK;
 }
 
-static enum status open_log(struct vmm_stream *s, const struct vmm_stream_open *o,
+static enum status open_log(struct vmm_stream *s, const struct vmm_stream_open *o, bool follow,
                             struct fault *why)
 {
     char path[PATH_LEN];
@@ -274,8 +285,9 @@ static enum status open_log(struct vmm_stream *s, const struct vmm_stream_open *
     if (s->log < 0)
         return fault_set(why, ST_NOT_FOUND, "the VM has no log yet");
     s->at = console_log_tail(s->log, o->tail);
+    s->end = follow ? UINT64_MAX : console_log_end(s->log);
     enum status st = loop_defer_open(s->vm->q->loop, pump, s, &s->pump, why);
-    if (st == ST_OK && s->follow) {
+    if (st == ST_OK && follow) {
         (void)snprintf(path, sizeof path, "%s/%s/%s", s->vm->q->dir_path, s->vm->rec.uid,
                        PREPARE_CONSOLE_LOG);
         st = loop_watch_open(s->vm->q->loop, path, IN_MODIFY, on_log_grew, s, &s->watch, why);
@@ -294,7 +306,7 @@ static enum status open_console(struct vmm_stream *s, const struct vmm_stream_op
     if (st != ST_OK)
         return st;
     s->kind = VMM_STREAM_CONSOLE; /* from here on it gives the console back */
-    return open_log(s, o, why);
+    return open_log(s, o, true, why);
 }
 
 static size_t console_write(struct vmm_stream *s, struct str bytes)
@@ -316,8 +328,8 @@ static enum status open_kind(struct vmm_stream *s, const struct vmm_stream_open 
                              struct fault *why)
 {
     switch (o->kind) {
-    case VMM_STREAM_CONSOLE: s->follow = true; return open_console(s, o, why);
-    case VMM_STREAM_LOG: s->follow = o->follow; return open_log(s, o, why);
+    case VMM_STREAM_CONSOLE: return open_console(s, o, why);
+    case VMM_STREAM_LOG: return open_log(s, o, o->follow, why);
     default: return open_channel(s, o, why);
     }
 }

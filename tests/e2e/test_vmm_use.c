@@ -152,6 +152,42 @@ TEST(vmm_keeps_a_console_log_short)
     down();
 }
 
+/* As a guest that never stops speaking. */
+static void say(const char *line, size_t count)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s/" PREPARE_CONSOLE_LOG, site.dir, one.uid);
+    FILE *f = fopen(path, "a");
+    CHECK(f);
+    for (size_t i = 0; i < count; i++)
+        CHECK(fprintf(f, "%s\n", line) > 0);
+    CHECK_EQ(0, fclose(f));
+}
+
+/* A log that is not followed ends with what was there when it was asked for, however slowly it is read. */
+TEST(vmm_log_ends_where_it_was_when_opened)
+{
+    struct talk log;
+    up(false);
+    (void)site_boot(&site, &one);
+    stop();
+    say("much was said before", 10000);
+    say("the last before", 1);
+    struct vmm_stream_open o = {.kind = VMM_STREAM_LOG, .tail = 1 << 20};
+    talk_open(&log, &site, one.uid, &o);
+    log.hold = true;
+    talk_until(&log, "much was said before");
+    say("said after", 10000);
+    CHECK(!log.done);
+    log.hold = false;
+    site.vmm->grant(site.vmm, log.stream, log.out.len);
+    talk_end(&log, ST_OK);
+    CHECK(str_ends(buf_view(&log.out), "before\nthe last before\n"));
+    CHECK(!strstr(buf_cstr(&log.out), "said after"));
+    buf_done(&log.out);
+    down();
+}
+
 TEST(vmm_runs_programs)
 {
     struct talk t;
