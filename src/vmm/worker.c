@@ -114,8 +114,8 @@ void worker_close(struct worker *w)
     (void)pthread_cond_signal(&w->more);
     (void)pthread_mutex_unlock(&w->lock);
     (void)pthread_join(w->thread, NULL);
-    drop_all(&w->waiting);
     drop_all(&w->finished);
+    drop_all(&w->waiting);
     mailbox_close(w->mailbox);
     (void)pthread_cond_destroy(&w->more);
     (void)pthread_mutex_destroy(&w->lock);

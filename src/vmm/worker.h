@@ -18,6 +18,7 @@ struct job {
 };
 
 MUST_USE enum status worker_open(struct loop *l, struct worker **ret, struct fault *why);
-/* Finishes the job under way; those that still wait are not run. All are dropped. NULL is fine. */
+/* Finishes the job under way; those that still wait are not run. All are dropped, in
+ * order. NULL is fine. */
 void worker_close(struct worker *w);
 void worker_add(struct worker *w, struct job *j);
