@@ -13,6 +13,7 @@
 
 #include "base/units.h"
 #include "journal/journal_thread.h"
+#include "os/clock_os.h"
 #include "os/disk_os.h"
 #include "os/file.h"
 #include "support/bench.h"
@@ -50,7 +51,7 @@ static void on_appended(void *ctx, uint64_t token)
     (void)token;
     b->durable++;
     b->outstanding--;
-    if (bench_now_ns() < b->end_ns)
+    if (clock_os_ns(CLOCK_MONOTONIC) < b->end_ns)
         ask(b);
     else if (b->outstanding == 0)
         loop_stop(b->loop);
@@ -70,12 +71,13 @@ static void on_failed(void *ctx, const struct fault *why)
 static double journal_rate(struct bench *b, int outstanding)
 {
     struct fault why;
-    uint64_t from = bench_now_ns(), before = b->durable;
+    uint64_t from = clock_os_ns(CLOCK_MONOTONIC), before = b->durable;
     b->end_ns = from + SLICE_MS * UNITS_NS_PER_MS;
     for (int i = 0; i < outstanding; i++)
         ask(b);
     bench_check(loop_run(b->loop, &why), &why);
-    return (double)(b->durable - before) / ((double)(bench_now_ns() - from) / UNITS_NS_PER_S);
+    return (double)(b->durable - before) /
+           ((double)(clock_os_ns(CLOCK_MONOTONIC) - from) / UNITS_NS_PER_S);
 }
 
 static void no_hard(void *ctx, const struct log_hard *h)

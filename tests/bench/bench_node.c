@@ -96,7 +96,7 @@ static void propose(struct bench *b);
 
 static bool enough(const struct bench *b)
 {
-    return b->answered >= b->stop_at || bench_now_ns() >= b->stop_at_ns;
+    return b->answered >= b->stop_at || clock_os_ns(CLOCK_MONOTONIC) >= b->stop_at_ns;
 }
 
 static void on_done(void *ctx, enum status s, const struct fault *why, const struct apply_result *r)
@@ -141,14 +141,15 @@ static void propose(struct bench *b)
 static double run(struct bench *b, size_t outstanding, uint64_t count, uint64_t for_ms)
 {
     struct fault why;
-    uint64_t from = bench_now_ns(), before = b->answered;
+    uint64_t from = clock_os_ns(CLOCK_MONOTONIC), before = b->answered;
     b->stop_at = b->answered + count;
     b->stop_at_ns = from + for_ms * UNITS_NS_PER_MS;
     for (size_t i = 0; i < outstanding; i++)
         propose(b);
     loop_defer_arm(b->again);
     bench_check(loop_run(b->loop, &why), &why);
-    return (double)(b->answered - before) / ((double)(bench_now_ns() - from) / UNITS_NS_PER_S);
+    return (double)(b->answered - before) /
+           ((double)(clock_os_ns(CLOCK_MONOTONIC) - from) / UNITS_NS_PER_S);
 }
 
 /* --- life --- */

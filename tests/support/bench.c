@@ -2,18 +2,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/units.h"
+#include "os/clock_os.h"
 
 enum { FILE_BYTES = 16 << 20, WRITE_MAX = 4096 };
-
-uint64_t bench_now_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * UNITS_NS_PER_S + (uint64_t)t.tv_nsec;
-}
 
 void bench_check(enum status s, const struct fault *why)
 {
@@ -32,13 +25,14 @@ double bench_disk_rate(struct disk *d, size_t size, uint64_t for_ms)
     bench_check(d->open(d, "alone", true, &f, &why), &why);
     bench_check(d->allocate(d, f, FILE_BYTES, &why), &why);
     bench_check(d->sync(d, f, &why), &why);
-    uint64_t from = bench_now_ns(), end = from + for_ms * UNITS_NS_PER_MS, count = 0, at = 0;
-    for (; bench_now_ns() < end; count++) {
+    uint64_t from = clock_os_ns(CLOCK_MONOTONIC), end = from + for_ms * UNITS_NS_PER_MS, count = 0,
+             at = 0;
+    for (; clock_os_ns(CLOCK_MONOTONIC) < end; count++) {
         bench_check(d->write(d, f, at, bytes, size, &why), &why);
         bench_check(d->sync(d, f, &why), &why);
         at = at + 2 * size > FILE_BYTES ? 0 : at + size;
     }
-    double seconds = (double)(bench_now_ns() - from) / UNITS_NS_PER_S;
+    double seconds = (double)(clock_os_ns(CLOCK_MONOTONIC) - from) / UNITS_NS_PER_S;
     d->close(d, f);
     return (double)count / seconds;
 }

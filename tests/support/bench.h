@@ -1,12 +1,10 @@
 /*
- * bench: what programs that measure the disk share: a clock, what the disk does alone, and series of
+ * bench: what programs that measure the disk share: what the disk does alone, and series of
  * rates beside it.
  */
 #pragma once
 
 #include "port/disk.h"
-
-uint64_t bench_now_ns(void); /* monotonic */
 
 /* Says what failed, and ends the program. */
 void bench_check(enum status s, const struct fault *why);
