@@ -1,5 +1,6 @@
 #include "image/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "base/map.h"
 #include "crypto/digest.h"
 #include "image/job.h"
 #include "os/file.h"
@@ -57,10 +59,15 @@ static struct store *of(struct blob *b)
     return CONTAINER_OF(b, struct store, blob);
 }
 
+/* Of its file: the digits. */
+static const char *part_name(const Pb__Blob *part)
+{
+    return part->digest ? part->digest + strlen("sha256:") : "";
+}
+
 void store_path(const char *dir, const Pb__Blob *part, char out[STORE_PATH_MAX])
 {
-    const char *hex = part->digest ? part->digest + strlen("sha256:") : "";
-    int n = snprintf(out, STORE_PATH_MAX, "%s/blobs/%s", dir, hex);
+    int n = snprintf(out, STORE_PATH_MAX, "%s/blobs/%s", dir, part_name(part));
     require(n > 0 && n < STORE_PATH_MAX);
 }
 
@@ -453,6 +460,35 @@ static void store_remove(struct blob *b, const Pb__Image *image, const Pb__Image
     tell_later(s, BLOB_REMOVED, image->meta->uid, NULL);
 }
 
+/* The names of the parts that images have, as keys. */
+static void note_parts(struct map *names, const Pb__Image *image)
+{
+    static char known;
+    const Pb__Blob *parts[] = {image->kernel, image->initrd, image->disk};
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++)
+        if (parts[i])
+            (void)map_put(names, str_from(part_name(parts[i])), &known);
+}
+
+static void store_sweep(struct blob *b, const Pb__Image *const *keep, size_t keep_count)
+{
+    struct store *s = of(b);
+    require(list_empty(&s->jobs));
+    char path[STORE_PATH_MAX];
+    struct map names;
+    map_init(&names);
+    for (size_t i = 0; i < keep_count; i++)
+        note_parts(&names, keep[i]);
+    (void)snprintf(path, sizeof path, "%s/blobs", s->dir);
+    DIR *dir = opendir(path);
+    for (struct dirent *d; dir && (d = readdir(dir));)
+        if (!map_find(&names, str_from(d->d_name)))
+            (void)unlinkat(dirfd(dir), d->d_name, 0); /* what is no file stays: "." is none */
+    if (dir)
+        (void)closedir(dir);
+    map_done(&names);
+}
+
 /* --- life --- */
 
 static enum status make_dirs(struct store *s, struct fault *why)
@@ -475,7 +511,10 @@ enum status store_open(struct loop *l, const struct store_config *c, struct stor
 {
     struct store *s = NEW(struct store);
     *s = (struct store){
-        .blob = {.make = store_make, .cancel = store_cancel, .remove = store_remove},
+        .blob = {.make = store_make,
+                 .cancel = store_cancel,
+                 .remove = store_remove,
+                 .sweep = store_sweep},
         .loop = l,
         .dir = mem_strdup(c->dir),
         .program = mem_strdup(c->program),

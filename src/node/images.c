@@ -285,9 +285,24 @@ void images_done(struct node *n)
     heap_done(&n->images.retries);
 }
 
+/* What a job made just before a crash is in no image: nobody else would ever remove it. */
+static void sweep(struct node *n)
+{
+    const struct map *table = cluster_table(n->cluster, OBJECT_IMAGE);
+    const Pb__Image **keep = NEW_ARRAY(const Pb__Image *, table->count + 1);
+    size_t count = 0;
+    MAP_EACH(table, uid, value) {
+        if (is_ours(n, value))
+            keep[count++] = object_image(value);
+    }
+    n->ports.blob->sweep(n->ports.blob, keep, count);
+    free(keep);
+}
+
 void images_begin(struct node *n)
 {
     n->images.begun = true;
+    sweep(n);
     MAP_EACH(cluster_table(n->cluster, OBJECT_IMAGE), uid, value) {
         const Pb__Image *image = object_image(value);
         bool undone = image->phase == PB__IMAGE_PHASE__IMAGE_PENDING ||

@@ -46,7 +46,7 @@ struct images {
 void images_init(struct node *n);
 void images_done(struct node *n);
 
-void images_begin(struct node *n); /* this node has its number: go on with what was left undone */
+void images_begin(struct node *n); /* this node has its number: once, go on with what was left */
 void images_applied(struct node *n, const struct apply_result *r);
 void images_step(struct node *n);
 uint64_t images_deadline_ms(const struct node *n);

@@ -44,4 +44,7 @@ struct blob {
      * BLOB_READY is still to come. */
     void (*remove)(struct blob *b, const Pb__Image *image, const Pb__Image *const *keep,
                    size_t keep_count);
+    /* Remove all blobs but those of `keep`: what an earlier life made and could not report any more.
+     * Asked once, before anything is made. */
+    void (*sweep)(struct blob *b, const Pb__Image *const *keep, size_t keep_count);
 };

@@ -5,7 +5,7 @@
 
 #include "wire/proto.h"
 
-enum { CONTENTS = 3, DIGEST_MAX = 72 };
+enum { CONTENTS = 12, DIGEST_MAX = 72 };
 
 struct blob_job {
     char uid[33];
@@ -148,6 +148,14 @@ static void is_removed(void *ctx, uint64_t arg)
     }
 }
 
+static bool keeps(const Pb__Image *const *keep, size_t count, struct str digest)
+{
+    for (size_t i = 0; i < count; i++)
+        if (keep[i]->digest && str_is(digest, keep[i]->digest))
+            return true;
+    return false;
+}
+
 static void remove_image(struct blob *port, const Pb__Image *image, const Pb__Image *const *keep,
                          size_t keep_count)
 {
@@ -156,11 +164,7 @@ static void remove_image(struct blob *port, const Pb__Image *image, const Pb__Im
         return;
     const char *uid = image->meta->uid;
     sim_trace(b->sim, "ask remove image %s", uid);
-    bool kept = false;
-    for (size_t i = 0; i < keep_count; i++)
-        kept |=
-            image->digest && keep[i]->digest && str_is(str_from(image->digest), keep[i]->digest);
-    if (image->digest && !kept)
+    if (image->digest && !keeps(keep, keep_count, str_from(image->digest)))
         (void)map_take(&b->digests, str_from(image->digest));
     struct removal *r = NEW(struct removal);
     r->store = b;
@@ -169,10 +173,25 @@ static void remove_image(struct blob *port, const Pb__Image *image, const Pb__Im
     sim_after_owned(b->sim, sim_between(&b->sim->world, 100, 50000), is_removed, r);
 }
 
+static void sweep(struct blob *port, const Pb__Image *const *keep, size_t keep_count)
+{
+    struct sim_blob *b = CONTAINER_OF(port, struct sim_blob, port);
+    struct str digest = STR("");
+    void *value;
+    sim_trace(b->sim, "ask sweep of images");
+    for (bool more = map_seek(&b->digests, digest, false, &digest, &value); more;) {
+        char name[DIGEST_MAX]; /* outlives the entry */
+        (void)snprintf(name, sizeof name, STR_FMT, STR_ARG(digest));
+        if (!keeps(keep, keep_count, digest))
+            (void)map_take(&b->digests, digest);
+        more = map_seek(&b->digests, str_from(name), true, &digest, &value);
+    }
+}
+
 void sim_blob_init(struct sim_blob *b, struct sim *s)
 {
     *b = (struct sim_blob){
-        .port = {.make = make, .cancel = cancel, .remove = remove_image},
+        .port = {.make = make, .cancel = cancel, .remove = remove_image, .sweep = sweep},
         .sim = s,
     };
     map_init(&b->digests);

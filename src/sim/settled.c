@@ -68,6 +68,23 @@ static enum status check_image(const struct object *o, const struct sim_blob *bl
     }
 }
 
+/* Has the store what no image names? */
+static enum status check_blobs(const struct cluster *c, const struct sim_blob *blob,
+                               struct fault *why)
+{
+    MAP_EACH(&blob->digests, digest, present) {
+        bool named = false;
+        MAP_EACH(cluster_table(c, OBJECT_IMAGE), uid, image) {
+            const char *its = object_image(image)->digest;
+            named |= its && str_is(digest, its);
+        }
+        if (!named)
+            return fault_set(why, ST_FAILED, "files are here of " STR_FMT ", which is no image",
+                             STR_ARG(digest));
+    }
+    return ST_OK;
+}
+
 static enum status check_orphans(const struct cluster *c, const struct sim_vmm *vmm,
                                  struct fault *why)
 {
@@ -103,5 +120,6 @@ enum status settled(const struct node *n, const struct sim_vmm *vmm, const struc
         if (s != ST_OK)
             return s;
     }
-    return check_orphans(c, vmm, why);
+    enum status s = check_blobs(c, blob, why);
+    return s == ST_OK ? check_orphans(c, vmm, why) : s;
 }

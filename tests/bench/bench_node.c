@@ -59,6 +59,14 @@ static void look(struct vmm *v)
     CONTAINER_OF(v, struct bench, vmm)->look_asked = true;
 }
 
+/* It has no images. */
+static void sweep(struct blob *b, const Pb__Image *const *keep, size_t keep_count)
+{
+    (void)b;
+    (void)keep;
+    (void)keep_count;
+}
+
 static void answer_look(struct bench *b)
 {
     struct vmm_event e = {.type = VMM_LOOKED};
@@ -183,6 +191,7 @@ static void start(struct bench *b, const char *dir)
     clock_os_init(&b->clock);
     entropy_os_init(&b->entropy);
     b->vmm.look = look;
+    b->blob.sweep = sweep;
     bench_check(loop_open(&b->loop, &why), &why);
     bench_check(loop_defer_open(b->loop, wake, b, &b->again, &why), &why);
     bench_check(loop_timer_open(b->loop, LOOP_MONOTONIC, 1, wake, b, &b->timer, &why), &why);

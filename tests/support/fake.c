@@ -283,6 +283,14 @@ static void image_remove(struct blob *b, const Pb__Image *image, const Pb__Image
     CONTAINER_OF(b, struct fake, blob)->image_gone = true;
 }
 
+/* Its images have no files. */
+static void image_sweep(struct blob *b, const Pb__Image *const *keep, size_t keep_count)
+{
+    (void)b;
+    (void)keep;
+    (void)keep_count;
+}
+
 static bool image_turn(struct fake *f)
 {
     static char digest[] = "sha256:"
@@ -363,7 +371,8 @@ void fake_start(struct fake *f)
                           .resize = stream_resize,
                           .grant = stream_grant,
                           .close = stream_close};
-    f->blob = (struct blob){.make = image_make, .cancel = image_cancel, .remove = image_remove};
+    f->blob = (struct blob){
+        .make = image_make, .cancel = image_cancel, .remove = image_remove, .sweep = image_sweep};
     struct node_ports ports = {&f->clock, &f->entropy, &f->vmm, &f->blob, NULL};
     static char version[] = "0.1.0", host[] = "testhost",
                 key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

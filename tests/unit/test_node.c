@@ -35,8 +35,8 @@ struct bench {
     bool looked, look_slowly;
 
     bool blob_slow; /* jobs end when the test says so */
-    unsigned cancels, removals;
-    size_t kept; /* images, at the last removal */
+    unsigned cancels, removals, sweeps;
+    size_t kept; /* images, at the last removal or sweep */
 
     struct node *n;
 };
@@ -176,6 +176,14 @@ static void blob_remove(struct blob *bl, const Pb__Image *image, const Pb__Image
                       &(struct blob_event){.type = BLOB_REMOVED, .uid = image->meta->uid});
 }
 
+static void blob_sweep(struct blob *bl, const Pb__Image *const *keep, size_t keep_count)
+{
+    struct bench *b = CONTAINER_OF(bl, struct bench, blob);
+    (void)keep;
+    b->sweeps++;
+    b->kept = keep_count;
+}
+
 static void node_config(const struct bench *b, struct node_config *c, Pb__NodeFacts *facts)
 {
     static char key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -200,7 +208,10 @@ static void init(struct bench *b)
         .entropy = {fill},
         .log = {.append = log_append, .snapshot = log_snapshot, .compact = log_compact},
         .vmm = {.look = vmm_look, .start = vmm_start, .power = vmm_power, .remove = vmm_remove},
-        .blob = {.make = blob_make, .cancel = blob_cancel, .remove = blob_remove},
+        .blob = {.make = blob_make,
+                 .cancel = blob_cancel,
+                 .remove = blob_remove,
+                 .sweep = blob_sweep},
         .now_ms = 1000,
         .wall_ns = 5000000000,
         .snapshot_entries = 1000,
@@ -955,6 +966,22 @@ TEST(node_removes_an_image_but_not_what_another_has_in_common)
     CHECK_EQ(2, b.removals);
     CHECK_EQ(1, b.kept);
     CHECK_EQ(PB__IMAGE_PHASE__IMAGE_READY, image_of(&b, 2)->phase);
+    finish(&b);
+}
+
+TEST(node_has_the_store_swept_once_it_knows_its_images)
+{
+    struct bench b;
+    struct fault why;
+    start(&b);
+    CHECK_EQ(1, b.sweeps);
+    CHECK_EQ(0, b.kept);
+    create_image(&b);
+    CHECK_EQ(ST_OK, start_again(&b, &why));
+    CHECK_EQ(1, b.sweeps);
+    settle(&b);
+    CHECK_EQ(2, b.sweeps);
+    CHECK_EQ(1, b.kept);
     finish(&b);
 }
 

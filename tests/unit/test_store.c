@@ -194,6 +194,30 @@ TEST(store_takes_parts_in_by_digest_and_gives_up_only_what_no_image_has)
     rig_done(&r);
 }
 
+TEST(store_sweep_leaves_what_an_image_names)
+{
+    struct rig r;
+    rig_init(&r, "");
+    struct blob *b = store_blob(r.store);
+    AUTO(auto_proto_free) Pb__Image *i = image(UID);
+    i->kernel = (Pb__Blob *)proto_new(&pb__blob__descriptor);
+    proto_set(&i->kernel->digest, "sha256:" DIGITS);
+    static const char *const names[] = {DIGITS, "0" DIGITS};
+    for (size_t k = 0; k < ARRAY_COUNT(names); k++) {
+        char path[256];
+        (void)snprintf(path, sizeof path, "%s/images/blobs/%s", r.dir, names[k]);
+        CHECK_EQ(ST_OK, file_write(AT_FDCWD, path, STR("abc"), 0444, NULL));
+    }
+    const Pb__Image *keep[] = {i};
+    b->sweep(b, keep, 1);
+    CHECK(exists(&r, "images/blobs/" DIGITS));
+    CHECK(!exists(&r, "images/blobs/0" DIGITS));
+    b->sweep(b, NULL, 0);
+    CHECK(!exists(&r, "images/blobs/" DIGITS));
+    CHECK(exists(&r, "images/blobs"));
+    rig_done(&r);
+}
+
 TEST(store_removes_at_its_start_what_was_half_made)
 {
     struct rig r;
