@@ -9,6 +9,7 @@
 #include "cli/now.h"
 #include "cli/run.h"
 #include "cli/yaml.h"
+#include "os/program.h"
 #include "wire/json.h"
 
 enum { OUT_MAX = 64 << 10, READY_MAX = 4096, PATIENCE_MS = 5000 };
@@ -103,7 +104,7 @@ int doctor_run(struct cli *c)
     char program_dir[256];
     AUTO(buf_done) struct buf ready;
     buf_init(&ready, READY_MAX);
-    const char *file = given_get(&c->given, FLAG_CONFIG), *path = getenv("PATH");
+    const char *file = given_get(&c->given, FLAG_CONFIG);
     bool readable = node_config_read(file, &config, &config_why) == ST_OK;
     json_t *version = ask(c, "/v1/version", &version_why);
     json_t *node = version ? ask(c, "/v1/nodes/-", &node_why) : NULL;
@@ -112,7 +113,7 @@ int doctor_run(struct cli *c)
     const char *there = access(CONFIG_FILE, F_OK) == 0 ? CONFIG_FILE : "all at its default";
     const struct doctor d = {
         .root = "",
-        .path = path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        .path = program_path(),
         .program_dir = program_dir,
         .uid = geteuid(),
         .config = readable ? &config : NULL,

@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "os/child.h"
 #include "os/file.h"
+#include "os/program.h"
 
 enum {
     PATH_LEN_MAX = 1024,
@@ -47,18 +48,10 @@ static bool exists(const struct doctor *d, const char *path)
     return access(below(d, path, whole), F_OK) == 0;
 }
 
-static bool find_program(const struct doctor *d, const char *name, char out[PATH_LEN_MAX])
+static bool find_program(const struct doctor *d, const char *name)
 {
-    struct str rest = str_from(d->path), dir;
-    bool more = true;
-    while (more) {
-        char path[PATH_LEN_MAX];
-        more = str_cut(&rest, ':', &dir);
-        int len = snprintf(path, sizeof path, STR_FMT "/%s", STR_ARG(dir), name);
-        if (dir.len > 0 && len > 0 && len < PATH_LEN_MAX && access(below(d, path, out), X_OK) == 0)
-            return true;
-    }
-    return false;
+    char path[PROGRAM_PATH_MAX];
+    return program_find(d->root, d->path, name, path);
 }
 
 static bool read_text(const struct doctor *d, const char *path, struct buf *out)
@@ -135,20 +128,17 @@ static bool parse_version(const char *said, char version[32], unsigned *major, u
 
 static enum doctor_verdict probe_qemu(const struct doctor *d, struct buf *text, struct buf *hint)
 {
-    char path[PATH_LEN_MAX], version[32];
+    char path[PROGRAM_PATH_MAX], whole[PATH_LEN_MAX], version[32];
     unsigned major, minor;
     struct fault why;
     AUTO(buf_done) struct buf said;
     buf_init(&said, 4096);
-    const char *named = d->config ? d->config->vm.qemu : "";
-    bool found = named[0] ? access(below(d, named, path), X_OK) == 0
-                          : find_program(d, "qemu-system-x86_64", path);
-    if (!found) {
-        buf_fmt(text, "%s is not there", named[0] ? named : "qemu-system-x86_64");
+    if (!program_find_qemu(d->root, d->path, d->config ? d->config->vm.qemu : "", path)) {
+        buf_fmt(text, "%s is not there", path);
         buf_text(hint, "apt-get install qemu-system-x86, or set vm.qemu");
         return DOCTOR_MISSING;
     }
-    const char *const argv[] = {path, "--version", NULL};
+    const char *const argv[] = {below(d, path, whole), "--version", NULL};
     const struct child_run run = {.argv = argv, .timeout_ms = QEMU_MS, .out = &said};
     if (child_run(&run, NULL, &why) != ST_OK) {
         buf_fmt(text, "%s does not run: %s", path, why.text);
@@ -188,33 +178,16 @@ static enum doctor_verdict probe_kvm(const struct doctor *d, struct buf *text, s
     return DOCTOR_UNTESTED;
 }
 
-static bool holds_programs(const struct doctor *d, const char *dir)
-{
-    static const char *const names[] = {"blixard-helper", "blixard-shim", "blixard-guest"};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        char file[PATH_LEN_MAX], path[PATH_LEN_MAX];
-        (void)snprintf(file, sizeof file, "%.900s/%s", dir, names[i]);
-        if (access(below(d, file, path), X_OK) != 0)
-            return false;
-    }
-    return true;
-}
-
 static enum doctor_verdict probe_programs(const struct doctor *d, struct buf *text,
                                           struct buf *hint)
 {
-    const char *set = d->config ? d->config->libexec_dir : "";
-    char libexec[PATH_LEN_MAX];
-    const char *slash = strrchr(d->program_dir, '/'); /* bin/ and libexec/ stand side by side */
-    (void)snprintf(libexec, sizeof libexec, "%.*s/libexec/blixard",
-                   slash ? (int)(slash - d->program_dir) : 0, d->program_dir);
-    const char *dirs[] = {set[0] ? set : d->program_dir, libexec};
-    for (size_t i = 0; i < (set[0] ? 1u : 2u); i++)
-        if (dirs[i][0] && holds_programs(d, dirs[i])) {
-            buf_fmt(text, "helper, shim and guest in %s", dirs[i]);
-            return DOCTOR_OK;
-        }
-    buf_fmt(text, "blixard-helper, -shim and -guest are not in %s", set[0] ? set : libexec);
+    char dir[PROGRAM_PATH_MAX];
+    if (program_find_libexec(d->root, d->config ? d->config->libexec_dir : "", d->program_dir,
+                             dir)) {
+        buf_fmt(text, "helper, shim and guest in %s", dir);
+        return DOCTOR_OK;
+    }
+    buf_fmt(text, "blixard-helper, -shim and -guest are not in %s", dir);
     buf_text(hint, "set libexec_dir to where they are");
     return DOCTOR_MISSING;
 }
@@ -241,7 +214,7 @@ static bool find_file(const struct doctor *d, const char *dir, const char *begin
 
 static enum doctor_verdict probe_kernel(const struct doctor *d, struct buf *text, struct buf *hint)
 {
-    char name[256], path[PATH_LEN_MAX];
+    char name[256];
     const char *cache = d->config ? d->config->image.cache_dir : "";
     if (find_file(d, "/boot", "vmlinuz-", "-cloud-amd64", name)) {
         buf_fmt(text, "/boot/%s", name);
@@ -251,7 +224,7 @@ static enum doctor_verdict probe_kernel(const struct doctor *d, struct buf *text
         buf_fmt(text, "%s/%s", cache, name);
         return DOCTOR_OK;
     }
-    if (find_program(d, "apt-get", path)) {
+    if (find_program(d, "apt-get")) {
         buf_text(text, "none is here; image build downloads Debian's cloud kernel by apt");
         return DOCTOR_NOTE;
     }
@@ -272,8 +245,7 @@ static enum doctor_verdict probe_tools(const struct doctor *d, struct buf *text,
     };
     size_t found = 0;
     for (size_t i = 0; i < ARRAY_COUNT(tools); i++) {
-        char path[PATH_LEN_MAX];
-        if (find_program(d, tools[i].program, path)) {
+        if (find_program(d, tools[i].program)) {
             found++;
             continue;
         }
@@ -410,10 +382,9 @@ static enum doctor_verdict probe_namespaces(const struct doctor *d, struct buf *
 
 static enum doctor_verdict probe_network(const struct doctor *d, struct buf *text, struct buf *hint)
 {
-    char path[PATH_LEN_MAX];
     bool user = d->config && d->config->vm.network == CONFIG_NETWORK_USER;
     bool tap = d->config && d->config->vm.network == CONFIG_NETWORK_TAP;
-    bool tun = exists(d, "/dev/net/tun"), nft = find_program(d, "nft", path);
+    bool tun = exists(d, "/dev/net/tun"), nft = find_program(d, "nft");
     if (user) {
         buf_text(text, "VMs use QEMU's own network, as vm.network says");
         return DOCTOR_OK;
@@ -467,6 +438,22 @@ static unsigned daemon_uid(const struct doctor *d)
     return p ? p->pw_uid : d->uid;
 }
 
+/* A node makes the directory, and those above it, if it may. */
+static enum doctor_verdict judge_missing_data(const struct doctor *d, const char *dir,
+                                              struct buf *text, struct buf *hint)
+{
+    char above[PATH_LEN_MAX];
+    nearest_dir(d, dir, above);
+    if (faccessat(AT_FDCWD, above, W_OK | X_OK, AT_EACCESS) == 0) {
+        buf_fmt(text, "%s will be made", dir);
+        return DOCTOR_OK;
+    }
+    buf_fmt(text, "%s is not there, and a node started here may not make it: %s: %s", dir, above,
+            strerrordesc_np(errno));
+    buf_text(hint, "start the node as root, or set data_dir");
+    return DOCTOR_NOTE;
+}
+
 static enum doctor_verdict probe_data(const struct doctor *d, struct buf *text, struct buf *hint)
 {
     char path[PATH_LEN_MAX];
@@ -477,10 +464,8 @@ static enum doctor_verdict probe_data(const struct doctor *d, struct buf *text, 
         return DOCTOR_UNTESTED;
     }
     if (stat(below(d, dir, path), &st) != 0) {
-        if (errno == ENOENT) {
-            buf_fmt(text, "%s will be made", dir);
-            return DOCTOR_OK;
-        }
+        if (errno == ENOENT)
+            return judge_missing_data(d, dir, text, hint);
         buf_fmt(text, "%s: %s", dir, strerrordesc_np(errno));
         return DOCTOR_NOTE;
     }

@@ -61,10 +61,10 @@ void probe_cache_save(const struct config *c, const struct probe *p)
 void probe_cache_get(const struct config *c, struct probe *ret, bool *ret_fresh)
 {
     static const enum probe_want wants[] = {PROBE_WANT_AUTO, PROBE_WANT_KVM, PROBE_WANT_TCG};
-    char qemu[PROBE_PATH_MAX];
+    char qemu[PROGRAM_PATH_MAX];
     *ret = (struct probe){0};
     *ret_fresh = false;
-    if (probe_find_qemu(c->vm.qemu, qemu)) {
+    if (program_find_qemu("", program_path(), c->vm.qemu, qemu)) {
         memcpy(ret->qemu_path, qemu, sizeof qemu);
         if (load(c, ret))
             return;

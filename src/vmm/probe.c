@@ -3,7 +3,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -138,25 +137,6 @@ static void choose(struct probe *p, enum probe_want want, int file)
                        tcg);
         (void)snprintf(p->problem, sizeof p->problem, "check that qemu-system-x86 is whole");
     }
-}
-
-bool probe_find_qemu(const char *configured, char out[PROBE_PATH_MAX])
-{
-    (void)snprintf(out, PROBE_PATH_MAX, "%s", configured[0] ? configured : "qemu-system-x86_64");
-    if (configured[0])
-        return access(out, X_OK) == 0;
-    const char *path = getenv("PATH");
-    struct str rest = str_from(path ? path : "/usr/bin"), dir;
-    for (bool more = true; more;) {
-        char file[PROBE_PATH_MAX];
-        more = str_cut(&rest, ':', &dir);
-        int n = snprintf(file, sizeof file, STR_FMT "/qemu-system-x86_64", STR_ARG(dir));
-        if (dir.len && n < PROBE_PATH_MAX && access(file, X_OK) == 0) {
-            memcpy(out, file, sizeof file);
-            return true;
-        }
-    }
-    return false;
 }
 
 /* The kernel as a file that nobody else has a name for. */

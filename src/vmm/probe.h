@@ -7,8 +7,7 @@
 #pragma once
 
 #include "base/fault.h"
-
-enum { PROBE_PATH_MAX = 256 };
+#include "os/program.h"
 
 enum probe_accel { PROBE_KVM, PROBE_TCG, PROBE_NONE };
 
@@ -16,20 +15,16 @@ struct probe {
     enum probe_accel accel;
     char why[400];         /* a sentence for people: what was tried and how it ended */
     char qemu_version[64]; /* "7.2.22" or "" */
-    char qemu_path[PROBE_PATH_MAX];
+    char qemu_path[PROGRAM_PATH_MAX];
     char problem[200]; /* PROBE_NONE: what is missing, and what to do */
 };
-
-/* The path of QEMU: `configured`, or, if that is "", the first in PATH. false: there is none, and out
- * says what was looked for. */
-bool probe_find_qemu(const char *configured, char out[PROBE_PATH_MAX]);
 
 enum probe_want { PROBE_WANT_AUTO, PROBE_WANT_KVM, PROBE_WANT_TCG };
 
 /*
  * Boot probe VMs: KVM first, if wanted and present, then emulation. Blocks, at most some seconds.
  *
- * qemu      as probe_find_qemu() found it, or as it should have been.
+ * qemu      as program_find_qemu() found it, or as it should have been.
  *
  * Never fails: what cannot be done is told in *ret.
  */

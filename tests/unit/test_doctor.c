@@ -182,6 +182,32 @@ TEST(doctor_looks_at_the_data_directory)
     check(&m, "data_dir", DOCTOR_MISSING, "is no directory");
 }
 
+/* Become, and become again, somebody whom permissions hold back. */
+static void be_nobody(struct machine *m, bool yes)
+{
+    uid_t nobody = geteuid() == 0 || getuid() == 0 ? 65534 : getuid();
+    CHECK_EQ(0, seteuid(yes ? nobody : getuid()));
+    m->d.uid = geteuid();
+}
+
+TEST(doctor_knows_who_can_make_the_data_directory)
+{
+    struct machine m;
+    char above[512];
+    start(&m);
+    CHECK_EQ(0, chmod(scratch_dir(), 0755));
+    put(&m, "/var/lib/x", "", 0644);
+    (void)snprintf(above, sizeof above, "%s/var/lib", m.root);
+    be_nobody(&m, true);
+    (void)chmod(above, 0555); /* if it is ours */
+    check(&m, "data_dir", DOCTOR_NOTE, "may not make it");
+    be_nobody(&m, false);
+    CHECK_EQ(0, chmod(above, 0777));
+    be_nobody(&m, true);
+    check(&m, "data_dir", DOCTOR_OK, "/var/lib/blixard will be made");
+    be_nobody(&m, false);
+}
+
 TEST(doctor_goes_on_without_a_configuration)
 {
     struct machine m;

@@ -39,8 +39,8 @@ TEST(probe_of_a_program_that_boots_nothing_is_none)
 /* The exit status proves that instructions of ours ran in the VM. */
 TEST(probe_boots_a_vm_by_emulation)
 {
-    char qemu[PROBE_PATH_MAX];
-    if (!probe_find_qemu("", qemu))
+    char qemu[PROGRAM_PATH_MAX];
+    if (!program_find_qemu("", program_path(), "", qemu))
         tap_skip("qemu-system-x86_64 is not installed");
     struct probe p;
     probe_run(qemu, PROBE_WANT_TCG, &p);
@@ -51,8 +51,8 @@ TEST(probe_boots_a_vm_by_emulation)
 
 TEST(probe_on_its_own_choice_says_why)
 {
-    char qemu[PROBE_PATH_MAX];
-    if (!probe_find_qemu("", qemu))
+    char qemu[PROGRAM_PATH_MAX];
+    if (!program_find_qemu("", program_path(), "", qemu))
         tap_skip("qemu-system-x86_64 is not installed");
     struct probe p;
     probe_run(qemu, PROBE_WANT_AUTO, &p);
