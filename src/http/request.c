@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/accept.h"
 #include "http/server.h"
 #include "ops/problem.h"
 #include "os/clock_os.h"
@@ -64,36 +65,9 @@ bool request_has_token(const struct request *q, const char *header, const char *
     return false;
 }
 
-/* Does one range of Accept, such as "text/plain;q=0.5", include the type? */
-static bool range_includes(struct str range, const char *type)
+static unsigned wants(const struct request *q, const char *type)
 {
-    struct str rest = range, name, parameter;
-    bool more = str_cut(&rest, ';', &name);
-    name = str_trim(name);
-    while (more) {
-        more = str_cut(&rest, ';', &parameter);
-        parameter = str_trim(parameter);
-        if (str_is(parameter, "q=0") || str_is(parameter, "q=0.0"))
-            return false;
-    }
-    if (str_is(name, "*/*") || same_word(name, type))
-        return true;
-    const char *slash = strchr(type, '/');
-    size_t major = (size_t)(slash - type) + 1;
-    return str_ends(name, "/*") && name.len == major + 1 && strncasecmp(name.ptr, type, major) == 0;
-}
-
-static bool accepts(const struct request *q, const char *type)
-{
-    struct str rest = request_header(q, "Accept"), part;
-    if (rest.len == 0)
-        return true;
-    for (bool more = true; more;) {
-        more = str_cut(&rest, ',', &part);
-        if (range_includes(part, type))
-            return true;
-    }
-    return false;
+    return accept_quality(request_header(q, "Accept"), type);
 }
 
 /* Prefer: wait=30 (RFC 7240), in seconds. */
@@ -127,7 +101,7 @@ struct op_call request_call(const struct request *q)
         .if_none_match = request_header(q, "If-None-Match"),
         .traceparent = request_header(q, "traceparent"),
         .last_event_id = request_header(q, "Last-Event-ID"),
-        .accept = request_header(q, "Accept"),
+        .open_metrics = wants(q, OPS_OPEN_METRICS) > wants(q, "text/plain"),
         .wait_ms = preferred_wait_ms(q),
     };
 }
@@ -263,8 +237,8 @@ static const char *answer_type(const struct op *op)
 
 static bool acceptable(const struct request *q)
 {
-    return q->op->flags & OP_SOCKET || accepts(q, answer_type(q->op)) ||
-           (q->op->id == OP_METRICS && accepts(q, "application/openmetrics-text"));
+    return q->op->flags & OP_SOCKET || wants(q, answer_type(q->op)) > 0 ||
+           (q->op->id == OP_METRICS && wants(q, OPS_OPEN_METRICS) > 0);
 }
 
 static bool sends_json(const struct op *op)

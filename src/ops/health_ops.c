@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "ops/run.h"
 
 /* --- checks --- */
@@ -75,20 +73,17 @@ void health_op_ready(struct op_run *r)
 
 /* --- metrics --- */
 
-#define OPEN_METRICS "application/openmetrics-text"
-
 void health_op_metrics(struct op_run *r)
 {
     const struct ops_config *c = &r->ops->config;
-    bool open = strstr(r->accept, OPEN_METRICS) != NULL;
     struct fault why;
     if (!c->metrics) {
         (void)fault_set(&why, ST_UNSUPPORTED, "this node has no metrics");
         run_fail(r, &why);
         return;
     }
-    c->metrics(c->metrics_ctx, open, &r->answer.body);
+    c->metrics(c->metrics_ctx, r->open_metrics, &r->answer.body);
     run_body(r, 200,
-             open ? OPEN_METRICS "; version=1.0.0; charset=utf-8"
-                  : "text/plain; version=0.0.4; charset=utf-8");
+             r->open_metrics ? OPS_OPEN_METRICS "; version=1.0.0; charset=utf-8"
+                             : "text/plain; version=0.0.4; charset=utf-8");
 }

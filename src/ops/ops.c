@@ -263,7 +263,7 @@ static enum status parse(struct op_run *r, const struct op_call *c, struct fault
 {
     parse_trace(r, c->traceparent);
     keep(c->if_none_match, r->if_none_match, sizeof r->if_none_match);
-    keep(c->accept, r->accept, sizeof r->accept);
+    r->open_metrics = c->open_metrics;
     keep(c->last_event_id, r->last_event_id, sizeof r->last_event_id);
     r->wait_ms = MIN(c->wait_ms, OPS_WAIT_MAX_MS);
     enum status s = parse_name(r, c->name, why);

@@ -52,6 +52,8 @@ struct op_caller {
  * ST_UNAUTHENTICATED when it is not known who asks, ST_DENIED when they may not. */
 MUST_USE enum status ops_may(const struct op_caller *who, const struct op *op, struct fault *why);
 
+#define OPS_OPEN_METRICS "application/openmetrics-text"
+
 /* What a caller sent. All of it is borrowed until the call returns; missing texts are empty. */
 struct op_call {
     const struct op *op;
@@ -61,8 +63,8 @@ struct op_call {
     struct str body;
     struct str idempotency_key, if_match, if_none_match, traceparent;
     struct str last_event_id;
-    struct str accept;
-    uint64_t wait_ms; /* Prefer: wait; 0: a slow operation is answered at once */
+    bool open_metrics; /* GET /metrics: rather OPS_OPEN_METRICS than text/plain */
+    uint64_t wait_ms;  /* Prefer: wait; 0: a slow operation is answered at once */
 };
 
 struct op_answer {

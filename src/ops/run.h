@@ -52,7 +52,7 @@ struct op_run {
     bool has_if; /* If-Match: an index */
     uint64_t if_index;
     char if_none_match[128];
-    char accept[512];
+    bool open_metrics;
     char last_event_id[64];
     char traceparent[56];
     struct command_key key; /* of the command; its request is of what the caller sent */

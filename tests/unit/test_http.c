@@ -232,6 +232,11 @@ TEST(http_metrics_come_in_both_forms)
     CHECK_EQ(200, client_ask(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: "
                                 "application/openmetrics-text;version=1.0.0\r\n\r\n"));
     CHECK(strstr(client_header(c, "Content-Type"), "application/openmetrics-text"));
+    CHECK_EQ(200, client_ask(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain, "
+                                "application/openmetrics-text;q=0\r\n\r\n"));
+    CHECK(strstr(client_header(c, "Content-Type"), "version=0.0.4"));
+    CHECK_EQ(200, client_ask(c, "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"));
+    CHECK(strstr(client_header(c, "Content-Type"), "version=0.0.4"));
     CHECK_EQ(200, client_call(c, "GET", "/readyz?verbose", NULL));
     CHECK(strstr(client_body(c), "[+] leader\n"));
     CHECK_EQ(200, client_call(c, "GET", "/v1/openapi.json", NULL));
