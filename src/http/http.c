@@ -89,7 +89,7 @@ static void notify(void *ctx, struct MHD_Connection *mhd, void **slot,
         c->h = h;
         c->mhd = mhd;
         c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        peer_of(c->fd, h->config.owner, h->config.group, &c->peer);
+        peer_of(c->fd, h->config.owner, h->config.group, &h->names, &c->peer);
         list_push(&h->conns, &c->item);
         h->view.connections++;
         h->view.accepted++;

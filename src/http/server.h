@@ -29,6 +29,7 @@ struct http {
     struct list sockets;        /* struct socket */
     struct node_watch watch;
     struct http_view view;
+    struct peer_names names;
     bool accepting;
     bool closing;
 };
