@@ -205,6 +205,10 @@ static double r_log_lost(struct meters *m)
 {
     return (double)log_lost(m->log);
 }
+static double r_log_suppressed(struct meters *m)
+{
+    return (double)log_suppressed(m->log);
+}
 static double r_rss(struct meters *m)
 {
     (void)m;
@@ -255,6 +259,8 @@ static const struct row rows[] = {
     {METRIC_GAUGE, "blixard_api_sockets", "", "Consoles and processes in use", r_sockets},
     {METRIC_GAUGE, "blixard_images", "", "Images", r_images},
     {METRIC_COUNTER, "blixard_log_lost", "", "Log lines that could not be written", r_log_lost},
+    {METRIC_COUNTER, "blixard_log_suppressed", "", "Log lines left out by the rate limit",
+     r_log_suppressed},
     {METRIC_GAUGE, "process_resident_memory_bytes", "bytes", "Resident memory", r_rss},
     {METRIC_COUNTER, "process_cpu_seconds", "seconds", "CPU time, user and system", r_cpu},
     {METRIC_GAUGE, "process_open_fds", "", "Open descriptors", r_fds},

@@ -30,7 +30,7 @@ struct logger {
     enum log_level level;
     uint32_t rate_per_s;
     uint64_t (*now_ns)(void);
-    uint64_t lost;
+    uint64_t lost, suppressed;
     struct rate rates[LOG_NAMES_MAX];
     size_t rate_count;
 };
@@ -69,13 +69,6 @@ struct logger *log_new(int fd, enum log_format format, enum log_level level, uin
     return l;
 }
 
-void log_free(struct logger *l)
-{
-    if (l && l->journal_fd >= 0)
-        (void)close(l->journal_fd);
-    free(l);
-}
-
 void log_journal_at(struct logger *l, const char *path)
 {
     require(strlen(path) < sizeof l->journal.sun_path);
@@ -97,6 +90,11 @@ bool log_wants(const struct logger *l, enum log_level level)
 uint64_t log_lost(const struct logger *l)
 {
     return l->lost;
+}
+
+uint64_t log_suppressed(const struct logger *l)
+{
+    return l->suppressed;
 }
 
 /* NULL: more names than there should be; those are not limited. */
@@ -126,6 +124,7 @@ static bool admit(struct logger *l, const char *name, uint64_t now_ns, uint64_t 
     }
     if (r->written >= l->rate_per_s) {
         r->suppressed++;
+        l->suppressed++;
         return false;
     }
     r->written++;
@@ -203,6 +202,25 @@ static void send_journal(struct logger *l, uint64_t now_ns, enum log_level level
         l->lost++;
 }
 
+static void write_event(struct logger *l, uint64_t now_ns, enum log_level level, const char *name,
+                        const struct log_field *fields, size_t count)
+{
+    if (l->format == LOG_JOURNALD) {
+        send_journal(l, now_ns, level, name, fields, count);
+        return;
+    }
+    AUTO(buf_done) struct buf line;
+    buf_init(&line, LOG_LINE_MAX);
+    if (l->format == LOG_JSON)
+        log_format_json(&line, now_ns, level, name, fields, count);
+    else
+        log_format_logfmt(&line, now_ns, level, name, fields, count);
+    if (line.full) /* cut in the middle it would be no line of its format */
+        l->lost++;
+    else
+        write_line(l, buf_view(&line));
+}
+
 void log_event(struct logger *l, enum log_level level, const char *name,
                const struct log_field *fields, size_t count)
 {
@@ -216,24 +234,24 @@ void log_event(struct logger *l, enum log_level level, const char *name,
     memcpy(all, fields, count * sizeof *fields);
     if (suppressed)
         all[count++] = F_U64("suppressed", suppressed);
-    if (l->format == LOG_JOURNALD) {
-        send_journal(l, now, level, name, all, count);
-        return;
-    }
-    AUTO(buf_done) struct buf line;
-    buf_init(&line, LOG_LINE_MAX);
-    if (l->format == LOG_JSON)
-        log_format_json(&line, now, level, name, all, count);
-    else
-        log_format_logfmt(&line, now, level, name, all, count);
-    if (line.full) /* cut in the middle it would be no line of its format */
-        l->lost++;
-    else
-        write_line(l, buf_view(&line));
+    write_event(l, now, level, name, all, count);
 }
 
 void log_fault(struct logger *l, enum log_level level, const char *name, const struct fault *why)
 {
     LOG(l, level, name, F_STR("err", why->text), F_STR("code", status_code(why->status)),
         F_STR("hint", why->hint[0] ? why->hint : NULL));
+}
+
+void log_free(struct logger *l)
+{
+    for (size_t i = 0; l && i < l->rate_count; i++) {
+        const struct rate *r = &l->rates[i];
+        const struct log_field fields[] = {F_STR("event", r->name), F_U64("count", r->suppressed)};
+        if (r->suppressed)
+            write_event(l, l->now_ns(), LOG_WARN, "log.suppressed", fields, ARRAY_COUNT(fields));
+    }
+    if (l && l->journal_fd >= 0)
+        (void)close(l->journal_fd);
+    free(l);
 }

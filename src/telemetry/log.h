@@ -5,8 +5,9 @@
  *
  * An event's name is stable; its fields are typed, so that no text is ever a format, and there is no
  * type for secrets. Formats: logfmt for a terminal, JSON lines for a pipe, native datagrams for
- * systemd's journal. At most `rate_per_s` lines of one event name are written in a second; what was
- * left out is told with the next line that is written (`suppressed=N`).
+ * systemd's journal. At most `rate_per_s` lines of one event name are written in a second. What was
+ * left out is counted at once, and told with the next line of that name (`suppressed=N`) or, if none
+ * comes any more, at the end (`log.suppressed event=NAME count=N`).
  *
  * Not thread-safe: it belongs to the loop's thread.
  */
@@ -47,7 +48,7 @@ struct logger;
  */
 struct logger *log_new(int fd, enum log_format format, enum log_level level, uint32_t rate_per_s,
                        uint64_t (*now_ns)(void));
-void log_free(struct logger *l); /* NULL is fine */
+void log_free(struct logger *l); /* fd is still open; NULL is fine */
 void log_set(struct logger *l, enum log_level level, uint32_t rate_per_s);
 bool log_wants(const struct logger *l, enum log_level level);
 
@@ -65,7 +66,8 @@ void log_fault(struct logger *l, enum log_level level, const char *name, const s
     log_event((logger), (level), (name), (const struct log_field[]){__VA_ARGS__}, \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
-uint64_t log_lost(const struct logger *l);
+uint64_t log_lost(const struct logger *l);       /* lines that could not be written */
+uint64_t log_suppressed(const struct logger *l); /* lines that were more than the rate allows */
 
 /* --- the pure part: one line, its end included --- */
 

@@ -77,6 +77,21 @@ TEST(log_floods_are_cut_and_counted)
     log_free(l);
 }
 
+TEST(log_flood_that_does_not_come_again_is_told_at_the_end)
+{
+    int fd[2];
+    struct logger *l = to_pipe(fd, LOG_LOGFMT, LOG_INFO, 2);
+    for (int i = 0; i < 7; i++)
+        LOG(l, LOG_INFO, "flood", F_I64("i", i));
+    LOG(l, LOG_INFO, "other", F_I64("i", 0));
+    CHECK_EQ(5, log_suppressed(l));
+    (void)got(fd[0]);
+    log_free(l);
+    const char *text = got(fd[0]);
+    CHECK(strstr(text, "event=log.suppressed event=flood count=5\n") != NULL);
+    CHECK(!strstr(text, "other"));
+}
+
 TEST(log_faults_carry_code_and_hint)
 {
     int fd[2];
