@@ -103,26 +103,6 @@ bool ip_parse(struct str text, struct ip *ret)
     return true;
 }
 
-bool ip_port_parse(struct str text, struct ip_port *ret)
-{
-    struct ip_port v = {0};
-    const char *colon = text.len ? memrchr(text.ptr, ':', text.len) : NULL;
-    if (!colon)
-        return false;
-    struct str host = {text.ptr, (size_t)(colon - text.ptr)};
-    struct str port_text = {colon + 1, text.len - host.len - 1};
-    bool bracket = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
-    if (bracket)
-        host = (struct str){host.ptr + 1, host.len - 2};
-    uint64_t port;
-    if (!ip_parse(host, &v.ip) || v.ip.family != (bracket ? 6 : 4) ||
-        !small_number(port_text, UINT16_MAX, &port) || port == 0)
-        return false;
-    v.port = (uint16_t)port;
-    *ret = v;
-    return true;
-}
-
 bool ip_net_parse(struct str text, struct ip_net *ret)
 {
     struct str head;
@@ -181,16 +161,6 @@ void ip_format(const struct ip *ip, char out[IP_TEXT_MAX])
         (void)snprintf(out, IP_TEXT_MAX, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
     else if (ip->family == 6)
         format_v6(b, out);
-}
-
-void ip_port_format(const struct ip_port *p, char out[IP_TEXT_MAX])
-{
-    char host[IP_TEXT_MAX];
-    ip_format(&p->ip, host);
-    out[0] = 0;
-    if (p->ip.family != 0)
-        (void)snprintf(out, IP_TEXT_MAX, p->ip.family == 6 ? "[%.45s]:%u" : "%.45s:%u", host,
-                       p->port);
 }
 
 void ip_net_format(const struct ip_net *n, char out[IP_TEXT_MAX])

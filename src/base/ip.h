@@ -1,21 +1,16 @@
 /*
- * ip: internet addresses, networks and endpoints as people write them. Text only: nothing is
- * resolved. All parsers take the whole text and return false, with nothing set, if it is not one.
+ * ip: internet addresses and networks as people write them. Text only: nothing is resolved. All
+ * parsers take the whole text and return false, with nothing set, if it is not one.
  */
 #pragma once
 
 #include "base/str.h"
 
-enum { IP_TEXT_MAX = 56 }; /* "[", an IPv6 address, "]:65535" and NUL */
+enum { IP_TEXT_MAX = 46 }; /* an IPv6 address and NUL */
 
 struct ip {
     uint8_t family;   /* 4 or 6; 0: none */
     uint8_t byte[16]; /* network order; the first 4 for IPv4 */
-};
-
-struct ip_port {
-    struct ip ip;
-    uint16_t port;
 };
 
 /* An IPv4 network: addr (host order) has no bit beyond the first `bits`. */
@@ -24,13 +19,11 @@ struct ip_net {
     uint8_t bits;
 };
 
-bool ip_parse(struct str text, struct ip *ret);           /* "10.0.0.1", "fe80::1" */
-bool ip_port_parse(struct str text, struct ip_port *ret); /* "10.0.0.1:80", "[::1]:80"; port > 0 */
-bool ip_net_parse(struct str text, struct ip_net *ret);   /* "10.83.0.0/16" */
+bool ip_parse(struct str text, struct ip *ret);         /* "10.0.0.1", "fe80::1" */
+bool ip_net_parse(struct str text, struct ip_net *ret); /* "10.83.0.0/16" */
 
 uint32_t ip_v4(const struct ip *ip); /* host order; it must be of that family */
 
 /* In the form of RFC 5952; "" for none. */
 void ip_format(const struct ip *ip, char out[IP_TEXT_MAX]);
-void ip_port_format(const struct ip_port *p, char out[IP_TEXT_MAX]);
 void ip_net_format(const struct ip_net *n, char out[IP_TEXT_MAX]);

@@ -96,26 +96,12 @@ static bool digits(struct str s, uint64_t *ret)
 
 enum status str_u64(struct str s, uint64_t min, uint64_t max, uint64_t *ret, struct fault *why)
 {
-    uint64_t v;
+    uint64_t v = 0;
     if (!digits(s, &v) || v < min || v > max)
         return fault_set(why, ST_INVALID,
                          "\"" STR_FMT "\" is not a number from %" PRIu64 " to %" PRIu64,
                          (int)MIN(s.len, 40), s.ptr, min, max);
     *ret = v;
-    return ST_OK;
-}
-
-enum status str_i64(struct str s, int64_t *ret, struct fault *why)
-{
-    struct str body = s;
-    bool neg = body.len && body.ptr[0] == '-';
-    if (neg)
-        body.ptr++, body.len--;
-    uint64_t v;
-    if (!digits(body, &v) || v > (uint64_t)INT64_MAX + neg)
-        return fault_set(why, ST_INVALID, "\"" STR_FMT "\" is not a whole number",
-                         (int)MIN(s.len, 40), s.ptr);
-    *ret = neg ? (int64_t)(0 - v) : (int64_t)v;
     return ST_OK;
 }
 

@@ -31,7 +31,6 @@ MUST_USE enum status str_copy(struct str s, char *out, size_t size, struct fault
 /* Whole-string numbers: ST_INVALID for anything but digits, or out of [min, max]. */
 MUST_USE enum status str_u64(struct str s, uint64_t min, uint64_t max, uint64_t *ret,
                              struct fault *why);
-MUST_USE enum status str_i64(struct str s, int64_t *ret, struct fault *why);
 
 /* Lower-case hex; out has room for 2 * len + 1. */
 void str_hex(const void *data, size_t len, char *out);

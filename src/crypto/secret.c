@@ -32,17 +32,3 @@ struct str secret_view(const struct secret *s)
 {
     return (struct str){(const char *)s->ptr, s->len};
 }
-
-bool secret_equal_bytes(const void *a, const void *b, size_t len)
-{
-    const volatile uint8_t *x = a, *y = b;
-    uint8_t differ = 0;
-    for (size_t i = 0; i < len; i++)
-        differ |= x[i] ^ y[i];
-    return differ == 0;
-}
-
-bool secret_equal(const struct secret *s, const void *data, size_t len)
-{
-    return s->len == len && secret_equal_bytes(s->ptr, data, len);
-}

@@ -1,5 +1,5 @@
 /*
- * secret: bytes that nobody shall see. Wiped when done, never formatted, compared in constant time.
+ * secret: bytes that nobody shall see. Wiped when done, never formatted.
  */
 #pragma once
 
@@ -15,10 +15,6 @@ void secret_copy(struct secret *s, const void *data, size_t len); /* init with t
 void secret_done(struct secret *s); /* also for AUTO(secret_done), and of one that is all zero */
 
 struct str secret_view(const struct secret *s); /* for a sink that needs them */
-
-/* Same length, same bytes? How long it takes tells the length and nothing else. */
-bool secret_equal(const struct secret *s, const void *data, size_t len);
-bool secret_equal_bytes(const void *a, const void *b, size_t len);
 
 /* Overwrite memory that held a secret; the compiler does not leave it out. */
 void secret_wipe(void *data, size_t len);

@@ -236,16 +236,6 @@ static int open_image(const char *path)
     return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-enum status disk_check(const char *path, const struct work *w, struct disk_info *ret,
-                       struct fault *why)
-{
-    AUTO(close_fd) int fd = open_image(path);
-    if (fd < 0)
-        return fault_errno(why, errno, "open %s", path);
-    enum status s = check(path, fd, w, ret, why);
-    return s == ST_OK ? s : fault_wrap(why, s, "disk image %s", path);
-}
-
 static bool is_zero(const char *p, size_t len)
 {
     return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);

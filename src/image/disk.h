@@ -35,14 +35,6 @@ MUST_USE enum status disk_probe(struct str head, uint64_t file_size, struct disk
                                 struct fault *why);
 
 /*
- * Check an image file with disk_probe() and, for a qcow2, with qemu-img too.
- *
- * path     a regular file.
- */
-MUST_USE enum status disk_check(const char *path, const struct work *w, struct disk_info *ret,
-                                struct fault *why);
-
-/*
  * Check an image and make a raw, sparse copy of it. A qcow2 is copied first, to a file beside `to`, and the
  * copy is checked and converted: so nobody can exchange it in between.
  *

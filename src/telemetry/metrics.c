@@ -95,7 +95,7 @@ void metric_buckets(struct metric *f, const double *bounds, size_t count)
 
 struct series *metric_series(struct metric *f, const char *labels)
 {
-    require(strlen(labels) < METRIC_LABELS_MAX && !f->fill);
+    require(strlen(labels) < METRIC_LABELS_MAX && !f->fill && f->type != METRIC_GAUGE);
     struct series *s = NEW(struct series);
     s->family = f;
     memcpy(s->labels, labels, strlen(labels) + 1);
@@ -107,12 +107,6 @@ void series_add(struct series *s, uint64_t n)
 {
     require(s->family->type == METRIC_COUNTER);
     s->count += n;
-}
-
-void series_set(struct series *s, double value)
-{
-    require(s->family->type == METRIC_GAUGE);
-    s->value = value;
 }
 
 void series_observe(struct series *s, double value)
@@ -220,8 +214,7 @@ void metrics_text(struct metrics *m, bool open_metrics, struct buf *out)
             if (f->type == METRIC_HISTOGRAM)
                 put_histogram(out, f, s);
             else
-                put_line(out, f, "", s->labels, "",
-                         f->type == METRIC_COUNTER ? (double)s->count : s->value);
+                put_line(out, f, "", s->labels, "", (double)s->count);
         }
     }
     if (open_metrics)

@@ -31,14 +31,13 @@ struct metric *metrics_add(struct metrics *m, enum metric_type type, const char 
                            const char *unit, const char *help);
 /* Upper bounds of a histogram, ascending; +Inf comes by itself. Before its first series. */
 void metric_buckets(struct metric *f, const double *bounds, size_t count);
-/* labels   as they are written: `state="running"`, or "". */
+/* Of a counter or histogram. labels: as they are written: `state="running"`, or "". */
 struct series *metric_series(struct metric *f, const char *labels);
 
 void series_add(struct series *s, uint64_t n);       /* counter */
-void series_set(struct series *s, double value);     /* gauge */
 void series_observe(struct series *s, double value); /* histogram */
 
-/* Families whose values are asked for when the text is written: `fill` calls metrics_sample for each
+/* Gauges and counters whose values are asked for when the text is written: `fill` calls metrics_sample for each
  * series that there is at that moment. */
 typedef void metric_fill(void *ctx, struct metric *f, struct buf *out);
 void metric_on_demand(struct metric *f, metric_fill *fill, void *ctx);

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     key_encode(&k, &text);
     require(key_decode(secret_view(&text), &again, &why) == ST_OK);
-    require(secret_equal(&k.seed, again.seed.ptr, again.seed.len));
+    require(str_eq(secret_view(&k.seed), secret_view(&again.seed)));
     secret_done(&text);
     key_done(&again);
     key_done(&k);

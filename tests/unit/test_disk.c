@@ -88,7 +88,6 @@ TEST(disk_that_leads_to_other_files_is_refused)
     CHECK(strstr(why.text, "the image has a backing file") != NULL);
     CHECK_EQ(ST_UNSUPPORTED, import("external", &info, &why));
     CHECK(strstr(why.text, "the image has an external data file") != NULL);
-    CHECK_EQ(ST_UNSUPPORTED, disk_check(scratch_file("backed"), &work, &info, &why));
 }
 
 TEST(disk_encrypted_or_foreign_is_refused)
@@ -119,7 +118,7 @@ TEST(disk_damaged_or_missing_is_refused)
     CHECK_EQ(ST_INVALID, import("empty", &info, &why));
     CHECK(import("folder", &info, &why) != ST_OK);
     CHECK(import("half", &info, &why) != ST_OK);
-    CHECK_EQ(ST_NOT_FOUND, disk_check(scratch_file("none"), &work, &info, &why));
+    CHECK_EQ(ST_NOT_FOUND, import("none", &info, &why));
 }
 
 TEST(disk_import_keeps_what_is_there)

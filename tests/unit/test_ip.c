@@ -49,28 +49,6 @@ TEST(ip_v6_is_written_as_rfc_5952_says)
     prop_run(random_v6_comes_back, 1, 200);
 }
 
-TEST(ip_endpoints_need_brackets_for_v6_and_a_port)
-{
-    static const char *const good[] = {"127.0.0.1:9100", "0.0.0.0:1", "[::1]:65535",
-                                       "[fe80::1:2]:80"};
-    static const char *const bad[] = {
-        "",          "127.0.0.1",    "127.0.0.1:",      "127.0.0.1:0",
-        ":80",       "::1:80",       "[127.0.0.1]:80",  "[::1]",
-        "[::1]:80x", "localhost:80", "127.0.0.1:65536", "1.2.3.4:080"};
-    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
-        struct ip_port p;
-        char out[IP_TEXT_MAX];
-        CHECK(ip_port_parse(str_from(good[i]), &p));
-        ip_port_format(&p, out);
-        CHECK_STR(good[i], out);
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct ip_port p;
-        if (ip_port_parse(str_from(bad[i]), &p))
-            tap_fail(__FILE__, __LINE__, "accepted %s", bad[i]);
-    }
-}
-
 TEST(ip_networks_have_no_bits_beyond_their_prefix)
 {
     static const char *const good[] = {"10.83.0.0/16", "0.0.0.0/0", "1.2.3.4/32", "128.0.0.0/1"};

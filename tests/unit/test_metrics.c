@@ -16,6 +16,12 @@ static void fill(void *ctx, struct metric *f, struct buf *out)
     metrics_sample(f, out, buf_cstr(&labels), 1.5);
 }
 
+static void fill_memory(void *ctx, struct metric *f, struct buf *out)
+{
+    (void)ctx;
+    metrics_sample(f, out, "", 1048576);
+}
+
 static struct metrics *example(void)
 {
     static const double bounds[] = {0.001, 0.01, 0.1};
@@ -25,7 +31,7 @@ static struct metrics *example(void)
     series_add(metric_series(c, "code=\"200\""), 3);
     series_add(metric_series(c, "code=\"404\""), 1);
     struct metric *g = metrics_add(m, METRIC_GAUGE, "blixard_node_memory_bytes", "bytes", "Memory");
-    series_set(metric_series(g, ""), 1048576);
+    metric_on_demand(g, fill_memory, NULL);
     struct metric *h = metrics_add(m, METRIC_HISTOGRAM, "blixard_journal_sync_seconds", "seconds",
                                    "Time of one sync");
     metric_buckets(h, bounds, 3);
