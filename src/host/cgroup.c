@@ -275,22 +275,34 @@ static void kill_all(int group)
         (void)kill((pid_t)pid, SIGKILL);
 }
 
+static enum status clean_one(int parent, const char *uid, struct fault *why)
+{
+    int group = open_group(parent, uid);
+    if (group < 0 && errno == ENOENT)
+        return ST_OK;
+    if (group < 0) /* what is in it is not known */
+        return fault_errno(why, errno, "open cgroup %s", uid);
+    kill_all(group);
+    (void)close(group);
+    if (unlinkat(parent, uid, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return ST_OK;
+    if (errno == EBUSY)
+        return fault_set(why, ST_IN_USE, "processes of the VM have not ended yet");
+    return fault_errno(why, errno, "remove cgroup %s", uid);
+}
+
 enum status cgroups_clean(const struct cgroups *g, const char *uid, struct fault *why)
 {
     require(request_is_uid(str_from(uid)));
     enum status s = ST_OK;
     for (size_t i = 0; i < g->dir_count; i++) {
-        int group = g->dir[i] < 0 ? -1 : open_group(g->dir[i], uid);
-        if (group < 0)
+        struct fault one;
+        enum status t = g->dir[i] < 0 ? ST_OK : clean_one(g->dir[i], uid, &one);
+        if (t == ST_OK || s == ST_IN_USE) /* that something still runs is what counts */
             continue;
-        kill_all(group);
-        (void)close(group);
-        if (unlinkat(g->dir[i], uid, AT_REMOVEDIR) == 0 || errno == ENOENT)
-            continue;
-        if (errno == EBUSY)
-            s = fault_set(why, ST_IN_USE, "processes of the VM have not ended yet");
-        else
-            s = fault_errno(why, errno, "remove cgroup %s", uid);
+        s = t;
+        if (why)
+            *why = one;
     }
     return s;
 }

@@ -31,7 +31,7 @@ MUST_USE enum status cgroups_make(const struct cgroups *g, const struct host_spa
                                   int procs_fd[CGROUP_KINDS], size_t *ret_count, struct fault *why);
 
 /* Kill what runs in the groups of a VM, and remove them. ST_IN_USE: something has not ended yet; ask
- * again. ST_OK also when there were none. */
+ * again. ST_OK also when there were none, and when there can be none (version 0, as without root). */
 MUST_USE enum status cgroups_clean(const struct cgroups *g, const char *uid, struct fault *why);
 
 /* The uids that have a group. */

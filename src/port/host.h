@@ -75,7 +75,8 @@ struct host {
                   void *ctx);
     /* Kill what is left of a VM in its cgroup and remove the cgroup. Done when there is none; until then
      * it is tried again, for seconds. ST_IN_USE: in vain. ST_CANCELLED: a spawn of the same VM was asked
-     * for meanwhile, which is not touched by it. */
+     * for meanwhile, which is not touched by it. Where VMs have no cgroups, as without root, it is done
+     * at once and says nothing of processes. */
     void (*clean)(struct host *h, const char *uid,
                   void (*done)(void *ctx, enum status s, const struct fault *why), void *ctx);
     /* The VMs of which something is left here: count uids, HOST_LIST_MAX at most. */
