@@ -231,3 +231,26 @@ void web_make_vm(struct web *w)
     fake_run(&w->f);
     client_close(c);
 }
+
+struct client *web_open(struct web *w)
+{
+    web_init(w);
+    web_start(w);
+    return web_connect(w);
+}
+
+struct client *web_open_vm(struct web *w)
+{
+    web_init(w);
+    web_start(w);
+    web_make_vm(w);
+    return web_connect(w);
+}
+
+void web_send_granted(struct web *w, struct vmm_stream *s, size_t *sent, size_t all)
+{
+    static char block[16384];
+    for (; *sent < all && *sent + sizeof block <= s->granted + WEB_WINDOW; *sent += sizeof block)
+        s->events->data(s->events->ctx, VMM_STDOUT, (struct str){block, sizeof block});
+    web_turn(w);
+}

@@ -36,10 +36,18 @@ struct web {
 /* Configuration is http_config_default(), but with short times; change it before web_start(). */
 void web_init(struct web *w);
 void web_start(struct web *w);
+/* Both of them as they are, and a client; with web-1, which runs. */
+struct client *web_open(struct web *w);
+struct client *web_open_vm(struct web *w);
 void web_stop(struct web *w); /* closes clients as well */
 void web_turn(struct web *w); /* waits for up to a few milliseconds if nothing happens */
 
 uint64_t web_now_ms(void);
+
+enum { WEB_WINDOW = 256 << 10 }; /* what a VM's side sends ahead */
+
+/* As a VM: send as much as was granted, up to `all`, and turn. */
+void web_send_granted(struct web *w, struct vmm_stream *s, size_t *sent, size_t all);
 
 /* Turn until it holds; the test fails when it takes too long. */
 #define WAIT(w, condition)                                              \

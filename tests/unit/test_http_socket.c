@@ -111,10 +111,7 @@ static void closed(struct vmm_stream *s, int exit_status)
 TEST(socket_carries_a_process)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=cat&argv=-n&tty");
     CHECK(s->kind == VMM_STREAM_EXEC && s->tty);
     CHECK_STR("cat -n", s->text);
@@ -157,10 +154,7 @@ TEST(socket_carries_a_process)
 TEST(socket_client_closes_and_the_vm_is_told)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/console");
     CHECK(s->kind == VMM_STREAM_CONSOLE && s->tail > 0);
     say(c, OP_CLOSE, "\x03\xe8", 2);
@@ -179,10 +173,7 @@ TEST(socket_failure_of_the_vm_is_told_as_a_problem)
 {
     struct web w;
     struct fault why;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=nope");
     s->open = false;
     (void)fault_set(&why, ST_NOT_FOUND, "nope: No such file or directory");
@@ -200,10 +191,7 @@ TEST(socket_failure_of_the_vm_is_told_as_a_problem)
 TEST(socket_takes_frames_that_come_with_the_request)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     AUTO(buf_done) struct buf all;
     buf_init(&all, 4096);
     buf_text(&all, "GET /v1/vms/web-1/exec?argv=cat HTTP/1.1\r\nHost: x\r\n" UPGRADE
@@ -219,10 +207,7 @@ TEST(socket_takes_frames_that_come_with_the_request)
 TEST(socket_tells_what_happened_before_it_was_open)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     ask_upgrade(c, "/v1/vms/web-1/exec?argv=true");
     while (w.f.stream_count == 0)
         CHECK_EQ(ST_OK, loop_turn(w.loop, 10, NULL));
@@ -243,10 +228,7 @@ TEST(socket_tells_what_happened_before_it_was_open)
 TEST(socket_answers_pings_and_takes_fragments)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=cat");
     say(c, OP_PING, "abc", 3);
     struct heard h = next_frame(c);
@@ -309,10 +291,7 @@ TEST(socket_closes_on_what_it_does_not_understand)
 TEST(socket_refuses_a_bad_handshake)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     CHECK_EQ(426, client_call(c, "GET", "/v1/vms/web-1/console", NULL));
     CHECK_STR("websocket", client_header(c, "Upgrade"));
     CHECK_EQ(426, client_ask(c, "GET /v1/vms/web-1/console HTTP/1.1\r\nHost: x\r\n" UPGRADE
@@ -335,37 +314,23 @@ TEST(socket_refuses_a_bad_handshake)
 
 /* --- flow --- */
 
-enum { WINDOW = 256 << 10 }; /* what a VM's side sends ahead */
-
-/* Send as much as was granted, up to `all`, and turn. */
-static void send_granted(struct web *w, struct vmm_stream *s, size_t *sent, size_t all)
-{
-    static char block[16384];
-    for (; *sent < all && *sent + sizeof block <= s->granted + WINDOW; *sent += sizeof block)
-        s->events->data(s->events->ctx, VMM_STDOUT, (struct str){block, sizeof block});
-    web_turn(w);
-}
-
 TEST(socket_holds_back_a_vm_whose_client_does_not_read)
 {
     enum { ALL = 8 << 20 };
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=yes");
     size_t sent = 0;
     c->deaf = true;
     for (int i = 0; i < 300; i++)
-        send_granted(&w, s, &sent, ALL);
+        web_send_granted(&w, s, &sent, ALL);
     int waiting = 0;
     CHECK_EQ(0, ioctl(c->fd, FIONREAD, &waiting));
     CHECK(s->granted <= (size_t)waiting);
-    CHECK(sent <= s->granted + WINDOW);
+    CHECK(sent <= s->granted + WEB_WINDOW);
     c->deaf = false;
     for (int i = 0; i < 4000 && sent < ALL; i++)
-        send_granted(&w, s, &sent, ALL);
+        web_send_granted(&w, s, &sent, ALL);
     CHECK_EQ(ALL, sent);
     WAIT(&w, s->granted == ALL);
     web_stop(&w);
@@ -376,10 +341,7 @@ TEST(socket_holds_back_a_client_whose_vm_does_not_read)
     enum { MESSAGE = 50000, COUNT = 40 };
     static char message[MESSAGE + 1];
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=cat");
     s->input_max = 1000;
     AUTO(buf_done) struct buf all;
@@ -408,10 +370,7 @@ TEST(socket_holds_back_a_client_whose_vm_does_not_read)
 TEST(socket_answers_are_bounded)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=cat");
     AUTO(buf_done) struct buf pings;
     static char text[125];
@@ -435,10 +394,7 @@ TEST(socket_answers_are_bounded)
 TEST(socket_client_that_does_not_agree_to_close_is_cut_off)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct vmm_stream *s = open_socket(&w, c, "/v1/vms/web-1/exec?argv=true");
     uint64_t start = web_now_ms();
     closed(s, 0);

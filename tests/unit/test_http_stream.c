@@ -50,9 +50,7 @@ static struct vmm_stream *stream_of(struct web *w)
 TEST(http_events_come_as_they_happen)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open(&w);
     get(c, "/v1/events?follow");
     WAIT(&w, client_has_head(c));
     CHECK_EQ(200, client_status(c));
@@ -72,9 +70,7 @@ TEST(http_events_come_as_they_happen)
 TEST(http_events_without_follow_end)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open(&w);
     CHECK_EQ(200, client_call(c, "GET", "/v1/events", NULL));
     CHECK(strstr(client_body(c), "event: cluster.created\n"));
     CHECK_EQ(200, client_call(c, "GET", "/v1/version", NULL)); /* the connection goes on */
@@ -193,10 +189,7 @@ TEST(http_logs_stream_until_their_end)
     struct web w;
     AUTO(buf_done) struct buf text;
     buf_init(&text, 1 << 20);
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     get(c, "/v1/vms/web-1/logs?follow&tail=100");
     WAIT(&w, client_has_head(c)); /* before anything was written */
     CHECK_EQ(200, client_status(c));
@@ -218,10 +211,7 @@ TEST(http_logs_stream_until_their_end)
 TEST(http_logs_are_closed_when_the_reader_goes)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     get(c, "/v1/vms/web-1/logs?follow");
     struct vmm_stream *s = stream_of(&w);
     WAIT(&w, client_has_head(c));
@@ -230,36 +220,22 @@ TEST(http_logs_are_closed_when_the_reader_goes)
     web_stop(&w);
 }
 
-enum { WINDOW = 256 << 10 }; /* what a VM's side sends ahead */
-
-/* Send as much as was granted, up to `all`, and turn. */
-static void send_granted(struct web *w, struct vmm_stream *s, size_t *sent, size_t all)
-{
-    static char block[16384];
-    for (; *sent < all && *sent + sizeof block <= s->granted + WINDOW; *sent += sizeof block)
-        s->events->data(s->events->ctx, VMM_STDOUT, (struct str){block, sizeof block});
-    web_turn(w);
-}
-
 /* What the reader has not taken is not granted, so the VM's side stops sending. */
 TEST(http_logs_hold_back_for_a_slow_reader)
 {
     enum { ALL = 8 << 20 };
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     get(c, "/v1/vms/web-1/logs?follow");
     struct vmm_stream *s = stream_of(&w);
     size_t sent = 0;
     c->deaf = true;
     for (int i = 0; i < 300; i++)
-        send_granted(&w, s, &sent, ALL);
-    CHECK(sent < 2 * WINDOW + (1 << 20)); /* socket buffers included */
+        web_send_granted(&w, s, &sent, ALL);
+    CHECK(sent < 2 * WEB_WINDOW + (1 << 20)); /* socket buffers included */
     c->deaf = false;
     for (int i = 0; i < 4000 && sent < ALL; i++)
-        send_granted(&w, s, &sent, ALL);
+        web_send_granted(&w, s, &sent, ALL);
     CHECK_EQ(ALL, sent);
     s->open = false;
     s->events->closed(s->events->ctx, ST_OK, NULL, 0);
@@ -274,10 +250,7 @@ TEST(http_logs_hold_back_for_a_slow_reader)
 TEST(http_stream_that_sends_too_much_is_ended)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     get(c, "/v1/vms/web-1/logs?follow");
     struct vmm_stream *s = stream_of(&w);
     c->deaf = true;
@@ -293,10 +266,7 @@ TEST(http_stream_that_sends_too_much_is_ended)
 TEST(http_pull_answers_with_the_file_or_a_problem)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     struct fault why;
     get(c, "/v1/vms/web-1/files?path=/etc/motd");
     struct vmm_stream *s = stream_of(&w);
@@ -358,10 +328,7 @@ static void put(struct client *c, size_t size)
 TEST(http_push_writes_a_file)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     put(c, 11);
     struct vmm_stream *s = stream_of(&w);
     CHECK(s->kind == VMM_STREAM_PUSH && s->size == 11);
@@ -437,10 +404,7 @@ TEST(http_push_that_fails_half_way_says_why)
     struct web w;
     static char block[100000];
     struct fault why;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     put(c, 2 * sizeof block);
     struct vmm_stream *s = stream_of(&w);
     s->input_max = 5000;
@@ -465,10 +429,7 @@ TEST(http_push_that_fails_half_way_says_why)
 TEST(http_push_is_given_up_with_its_client)
 {
     struct web w;
-    web_init(&w);
-    web_start(&w);
-    web_make_vm(&w);
-    struct client *c = web_connect(&w);
+    struct client *c = web_open_vm(&w);
     put(c, 1000);
     struct vmm_stream *s = stream_of(&w);
     client_text(c, "half");
