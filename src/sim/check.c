@@ -294,19 +294,6 @@ struct known *check_command(struct check *c, const uint8_t id[16])
     return k;
 }
 
-void check_answer(struct check *c, struct known *k, const struct apply_result *r)
-{
-    if (r->index > c->durable)
-        sim_fail(c->sim, "a command is answered at entry %" PRIu64 ", durable is %" PRIu64,
-                 r->index, c->durable);
-    if (k->answered && (k->status != r->status || strcmp(k->uid, r->uid) != 0))
-        sim_fail(c->sim, "a retry is answered with %s, before it was %s", status_code(r->status),
-                 status_code(k->status));
-    k->answered = true;
-    k->status = r->status;
-    memcpy(k->uid, r->uid, sizeof k->uid);
-}
-
 /* The command of an entry, and what the checker knows of it. */
 static struct known *command_of(struct check *c, const struct checked_entry *e)
 {
@@ -318,6 +305,40 @@ static struct known *command_of(struct check *c, const struct checked_entry *e)
     struct known *k = cmd->id.len == ID_SIZE ? check_command(c, cmd->id.data) : NULL;
     proto_free(m);
     return k;
+}
+
+/* Is the entry this very command? An answer is given in the step that applies its entry, so the
+ * entry's bytes are still here: apply_one() comes after the step. */
+static bool holds_command(struct check *c, uint64_t index, const struct known *k)
+{
+    if (index == 0 || index > c->last || at(c, index)->applied)
+        return false;
+    return at(c, index)->type == RAFT_ENTRY_COMMAND && command_of(c, at(c, index)) == k;
+}
+
+void check_answer(struct check *c, struct known *k, const struct apply_result *r)
+{
+    if (r->index > c->durable)
+        sim_fail(c->sim, "a command is answered at entry %" PRIu64 ", durable is %" PRIu64,
+                 r->index, c->durable);
+    else if (!holds_command(c, r->index, k))
+        sim_fail(c->sim, "a command is answered at entry %" PRIu64 ", which is another", r->index);
+    if (k->answered && (k->status != r->status || strcmp(k->uid, r->uid) != 0))
+        sim_fail(c->sim, "a retry is answered with %s, before it was %s", status_code(r->status),
+                 status_code(k->status));
+    k->answered = true;
+    k->status = r->status;
+    memcpy(k->uid, r->uid, sizeof k->uid);
+}
+
+void check_end(struct check *c)
+{
+    MAP_EACH(&c->commands, id, value) {
+        const struct known *k = value;
+        if (k->answered && !k->index)
+            sim_fail(c->sim, "command " STR_FMT " was answered and is not in the state",
+                     STR_ARG(id));
+    }
 }
 
 static void check_result(struct check *c, uint64_t index, struct known *k,

@@ -83,5 +83,7 @@ void check_platter(struct check *c, const struct sim_disk *d);
 /* A client proposes, and is told. */
 struct known *check_command(struct check *c, const uint8_t id[16]);
 void check_answer(struct check *c, struct known *k, const struct apply_result *r);
+/* The node is at rest: all that was answered must have been applied. */
+void check_end(struct check *c);
 
 const struct cluster *check_state(const struct check *c);

@@ -497,6 +497,7 @@ void one_node_run(struct sim *s, const struct one_node_options *o)
         phase_of_calm(m, o);
     if (!s->failed) {
         check_platter(&m->check, &m->disk);
+        check_end(&m->check);
         s->hash = s->hash ^ cluster_hash(check_state(&m->check));
     }
     s->stats.virtual_s = s->now_us / 1000000;
