@@ -231,6 +231,12 @@ static void start(struct vmm *port, const struct vmm_start *start)
                  start->incarnation, vm->highest);
         return;
     }
+    if (vm->order) { /* one start is on its way to the machine: it must end before the next */
+        if (start->incarnation != vm->incarnation)
+            sim_fail(s, "vm %s: start of %" PRIu64 " asked for while %" PRIu64 " is being prepared",
+                     vm->uid, start->incarnation, vm->incarnation);
+        return;
+    }
     v->check_start(v->ctx, start);
     vm->files = true;
     vm->epoch = start->epoch;
