@@ -168,13 +168,34 @@ static void load_hard(void *ctx, const struct log_hard *hard)
     c->load.hard(c->load.ctx, hard);
 }
 
+/* Was this snapshot ever made? */
+static void check_snapshot_is(struct check *c, uint64_t index, uint64_t term, const char *where)
+{
+    if (index > c->applied || at(c, index)->term != term)
+        sim_fail(c->sim, "%s: a snapshot of entry %" PRIu64 ", term %" PRIu64 " was never made",
+                 where, index, term);
+}
+
+/* Is this entry what was written, and does it come after entry `last`? */
+static void check_entry_is(struct check *c, const struct log_entry *e, uint64_t last,
+                           const char *where)
+{
+    if (e->index != last + 1) {
+        sim_fail(c->sim, "%s: entry %" PRIu64 " comes after %" PRIu64, where, e->index, last);
+    } else if (e->index > c->last) {
+        sim_fail(c->sim, "%s: entry %" PRIu64 " was never written", where, e->index);
+    } else {
+        const struct checked_entry *was = at(c, e->index);
+        if (was->term != e->term || was->type != e->type || was->hash != hash_of(e->data))
+            sim_fail(c->sim, "%s: entry %" PRIu64 " is another", where, e->index);
+    }
+}
+
 static enum status load_snapshot(void *ctx, uint64_t index, uint64_t term, struct str chunk,
                                  bool last, struct fault *why)
 {
     struct check *c = ctx;
-    if (index > c->applied || at(c, index)->term != term)
-        sim_fail(c->sim, "a snapshot of entry %" PRIu64 ", term %" PRIu64 " was never made", index,
-                 term);
+    check_snapshot_is(c, index, term, "recovery");
     c->load_first = index + 1;
     c->load_last = index;
     if (last)
@@ -185,15 +206,7 @@ static enum status load_snapshot(void *ctx, uint64_t index, uint64_t term, struc
 static enum status load_entry(void *ctx, const struct log_entry *e, struct fault *why)
 {
     struct check *c = ctx;
-    if (e->index != c->load_last + 1) {
-        sim_fail(c->sim, "entry %" PRIu64 " is loaded after %" PRIu64, e->index, c->load_last);
-    } else if (e->index > c->last) {
-        sim_fail(c->sim, "entry %" PRIu64 " is loaded, which was never written", e->index);
-    } else {
-        const struct checked_entry *was = at(c, e->index);
-        if (was->term != e->term || was->type != e->type || was->hash != hash_of(e->data))
-            sim_fail(c->sim, "entry %" PRIu64 " is loaded as another", e->index);
-    }
+    check_entry_is(c, e, c->load_last, "recovery");
     c->load_last = e->index;
     return c->load.entry(c->load.ctx, e, why);
 }
@@ -233,9 +246,13 @@ void check_loaded(struct check *c)
     c->snapshot_durable = c->load_first - 1;
 }
 
+/* --- what a power cut would leave --- */
+
 struct peek {
+    struct check *check;
     struct log_hard hard;
     uint64_t last;
+    struct cluster_restore *restore; /* of a snapshot that has begun */
 };
 
 static void peek_hard(void *ctx, const struct log_hard *hard)
@@ -243,29 +260,53 @@ static void peek_hard(void *ctx, const struct log_hard *hard)
     ((struct peek *)ctx)->hard = *hard;
 }
 
+/* Is the state of the snapshot that of the checker at the same entry? */
+static enum status peek_restored(struct peek *p, struct fault *why)
+{
+    struct check *c = p->check;
+    struct cluster *state = NULL;
+    uint64_t term;
+    enum status s = cluster_restore_end(p->restore, &state, &term, why);
+    p->restore = NULL;
+    if (s != ST_OK)
+        return s;
+    if (p->last <= c->applied && at(c, p->last)->state_hash != cluster_hash(state))
+        sim_fail(c->sim, "platter: the snapshot of entry %" PRIu64 " is another state", p->last);
+    cluster_free(state);
+    return ST_OK;
+}
+
 static enum status peek_snapshot(void *ctx, uint64_t index, uint64_t term, struct str chunk,
                                  bool last, struct fault *why)
 {
-    (void)term, (void)chunk, (void)last, (void)why;
-    ((struct peek *)ctx)->last = index;
-    return ST_OK;
+    struct peek *p = ctx;
+    check_snapshot_is(p->check, index, term, "platter");
+    p->last = index;
+    if (!p->restore)
+        p->restore = cluster_restore_new();
+    enum status s = cluster_restore_add(p->restore, chunk, why);
+    return s == ST_OK && last ? peek_restored(p, why) : s;
 }
 
 static enum status peek_entry(void *ctx, const struct log_entry *e, struct fault *why)
 {
     (void)why;
-    ((struct peek *)ctx)->last = e->index;
+    struct peek *p = ctx;
+    check_entry_is(p->check, e, p->last, "platter");
+    p->last = e->index;
     return ST_OK;
 }
 
+/* The chance of it is not the run's: what happens next must not depend on who looks. */
 void check_platter(struct check *c, const struct sim_disk *d)
 {
     struct sim scratch; /* no faults, and no trace */
-    sim_init(&scratch, 1, false);
+    sim_init(&scratch, c->sim->seed + c->sim->now_us, false);
     faults_stop(&scratch.faults);
     struct sim_disk copy;
-    sim_disk_copy_platter(d, &scratch, &copy);
-    struct peek p = {0};
+    sim_disk_copy(d, &scratch, &copy);
+    sim_disk_power_cut(&copy);
+    struct peek p = {.check = c};
     struct log_load load = {peek_hard, peek_snapshot, peek_entry, &p};
     struct journal_config config = {.segment_size = c->sim->faults.segment_bytes};
     struct journal *j = NULL;
@@ -275,6 +316,7 @@ void check_platter(struct check *c, const struct sim_disk *d)
     else
         sim_fail(c->sim, "platter: %s", why.text);
     journal_close(j);
+    cluster_restore_free(p.restore);
     sim_disk_done(&copy);
     sim_done(&scratch);
     c->sim->stats.peeks++;

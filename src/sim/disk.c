@@ -468,18 +468,47 @@ void sim_disk_flush(struct sim_disk *d)
     sweep(d);
 }
 
-void sim_disk_copy_platter(const struct sim_disk *d, struct sim *s, struct sim_disk *out)
+static struct inode *inode_copy(const struct inode *from, struct sim_disk *out)
+{
+    struct inode *i = inode_new(out);
+    inode_grow(i, from->room);
+    if (from->room) {
+        memcpy(i->seen, from->seen, from->room);
+        memcpy(i->platter, from->platter, from->room);
+        memcpy(i->dirty, from->dirty, from->room / SECTOR);
+    }
+    i->size = from->size;
+    i->platter_size = from->platter_size;
+    i->size_dirty = from->size_dirty;
+    return i;
+}
+
+/* Give the names and pending changes that lead to `from` their copy instead. */
+static void rebind(const struct sim_disk *d, struct sim_disk *out, const struct inode *from,
+                   struct inode *to)
+{
+    MAP_EACH(&d->names, name, value)
+        if (value == from)
+            (void)map_put(&out->names, name, to);
+    MAP_EACH(&d->platter, key, inode)
+        if (inode == from)
+            (void)map_put(&out->platter, key, to);
+    LIST_EACH(it, &out->pending) {
+        struct pending *p = CONTAINER_OF(it, struct pending, item);
+        if (p->inode == from)
+            p->inode = to;
+    }
+}
+
+void sim_disk_copy(const struct sim_disk *d, struct sim *s, struct sim_disk *out)
 {
     sim_disk_init(out, s);
-    MAP_EACH(&d->platter, name, value) {
-        const struct inode *from = value;
-        struct inode *i = inode_new(out);
-        inode_grow(i, from->platter_size);
-        if (from->platter_size)
-            memcpy(i->seen, from->platter, (size_t)from->platter_size);
-        i->size = from->platter_size;
-        inode_sync(i);
-        (void)map_put(&out->names, name, i);
-        (void)map_put(&out->platter, name, i);
+    LIST_EACH(it, &d->pending) {
+        const struct pending *p = CONTAINER_OF(it, struct pending, item);
+        note(out, p->change, p->inode, p->name, p->to);
+    }
+    LIST_EACH(at, &d->inodes) {
+        const struct inode *from = CONTAINER_OF(at, struct inode, item);
+        rebind(d, out, from, inode_copy(from, out));
     }
 }

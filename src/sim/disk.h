@@ -45,5 +45,5 @@ void sim_disk_power_cut(struct sim_disk *d);
 /* An orderly shutdown writes everything out. */
 void sim_disk_flush(struct sim_disk *d);
 
-/* What is on the platter and nothing else, as a disk of its own without faults. */
-void sim_disk_copy_platter(const struct sim_disk *d, struct sim *s, struct sim_disk *out);
+/* The same disk once more, platter and cache, with the chance and the faults of `s`. */
+void sim_disk_copy(const struct sim_disk *d, struct sim *s, struct sim_disk *out);
