@@ -5,12 +5,12 @@
 
 #include "wire/proto.h"
 
-enum { CONTENTS = 12, DIGEST_MAX = 72 };
+enum { DIGEST_MAX = 72 };
 
 struct blob_job {
     char uid[33];
     uint64_t number;
-    unsigned content; /* so that some images have the same */
+    unsigned content; /* some images have the same */
     uint8_t percent;
     bool cancelled;
 };
@@ -116,7 +116,8 @@ static void make(struct blob *port, const Pb__Image *image)
     struct blob_job *job = NEW(struct blob_job);
     (void)snprintf(job->uid, sizeof job->uid, "%s", uid);
     job->number = ++b->numbers;
-    job->content = (unsigned)rng_below(&b->sim->world, CONTENTS);
+    uint32_t contents = b->sim->faults.blob_contents;
+    job->content = (unsigned)(contents ? rng_below(&b->sim->world, contents) : job->number);
     (void)map_put(&b->jobs, str_from(job->uid), job);
     sim_after(b->sim, sim_between(&b->sim->world, 1000, 100000), job_goes_on, b, job->number);
 }

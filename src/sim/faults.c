@@ -49,6 +49,7 @@ void faults_choose(struct faults *f, struct rng *r)
     f->think_ms = pick(r, 40, 160) * f->clients;
     f->deadline_ms = pick(r, 20, 3000);
     f->vms_max = pick(r, 2, 24);
+    f->blob_contents = maybe(r, 2, 12);
 }
 
 void faults_stop(struct faults *f)
@@ -68,6 +69,7 @@ void faults_stop(struct faults *f)
         .think_ms = f->think_ms,
         .deadline_ms = f->deadline_ms,
         .vms_max = f->vms_max,
+        .blob_contents = f->blob_contents,
     };
     *f = calm;
 }

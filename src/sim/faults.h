@@ -43,6 +43,7 @@ struct faults {
     uint32_t clients, think_ms;
     uint32_t deadline_ms; /* of a client's command */
     uint32_t vms_max;
+    uint32_t blob_contents; /* that images can have; 0: each build has its own */
 };
 
 void faults_choose(struct faults *f, struct rng *r);

@@ -68,15 +68,15 @@ static enum status check_image(const struct object *o, const struct sim_blob *bl
     }
 }
 
-/* Has the store what no image names? */
+/* Has the store what belongs to no image that is ready? */
 static enum status check_blobs(const struct cluster *c, const struct sim_blob *blob,
                                struct fault *why)
 {
     MAP_EACH(&blob->digests, digest, present) {
         bool named = false;
-        MAP_EACH(cluster_table(c, OBJECT_IMAGE), uid, image) {
-            const char *its = object_image(image)->digest;
-            named |= its && str_is(digest, its);
+        MAP_EACH(cluster_table(c, OBJECT_IMAGE), uid, value) {
+            const Pb__Image *image = object_image(value);
+            named |= image->phase == PB__IMAGE_PHASE__IMAGE_READY && str_is(digest, image->digest);
         }
         if (!named)
             return fault_set(why, ST_FAILED, "files are here of " STR_FMT ", which is no image",
