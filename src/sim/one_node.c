@@ -458,9 +458,10 @@ static void phase_of_calm(struct machine *m, const struct one_node_options *o)
     m->disk.crash_at_op = UINT64_MAX;
     faults_stop(&s->faults);
     clients_stop(&m->clients);
-    /* One last start, so that what it gets wrong is not mended by another. It also calls off a
+    /* Half of the time one last start, so that what it gets wrong is not mended by another; else
+     * none, so that what a long life gets wrong is not mended by a start. It also calls off a
      * shutdown that was under way. */
-    if (m->node)
+    if (m->node && (m->shutting_down || rng_chance(&s->crashes, 500)))
         crash(m, CRASH_KILL);
     uint64_t until_us = s->now_us + o->calm_ms * 1000;
     struct fault why = {.text = "nothing was looked at"};
