@@ -46,6 +46,7 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
     c->all->answered_to = MAX(c->all->answered_to, r->index);
     sim->stats.acked += r->status == ST_OK;
     sim->stats.refused += r->status != ST_OK;
+    sim->stats.conflicts += r->status == ST_CONFLICT;
     sim->stats.replays += r->replay;
     c->waiting = false;
     drop_command(c);

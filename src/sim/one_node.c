@@ -48,6 +48,8 @@ static void daemon_stop(struct machine *m)
     sim_blob_daemon_down(&m->blob);
     clients_daemon_down(&m->clients);
     m->life++;
+    if (m->node)
+        m->sim->stats.joined += node_view(m->node).commands_joined;
     node_free(m->node);
     journal_inline_close(m->journal);
     check_daemon_down(&m->check);

@@ -11,8 +11,10 @@
     X(commands, "commands")                                \
     X(acked, "acknowledged")                               \
     X(refused, "refused")                                  \
+    X(conflicts, "of them by a conflict")                  \
     X(unknown, "of unknown end")                           \
     X(retries, "retries with the same id")                 \
+    X(joined, "joined to what was on its way")             \
     X(replays, "answered as before")                       \
     X(reads, "linearizable reads")                         \
     X(entries, "log entries applied")                      \
