@@ -22,11 +22,14 @@
 #include "pb/event.pb-c.h"
 
 struct cluster;
+struct limits;
 
 /* The highest feature level that this program understands. */
 enum { CLUSTER_LEVEL_MAX = 1 };
 
 struct cluster *cluster_new(void);
+/* With other limits, copied: for tests of what a full table does. All replicas must have the same. */
+struct cluster *cluster_new_limits(const struct limits *l);
 void cluster_free(struct cluster *c); /* NULL is fine */
 
 /* --- apply --- */
@@ -140,6 +143,7 @@ void cluster_snapshot_free(struct cluster_snapshot *s); /* NULL is fine */
 
 /* Rebuild from a snapshot's bytes, in pieces of any size. */
 struct cluster_restore *cluster_restore_new(void);
+struct cluster_restore *cluster_restore_new_limits(const struct limits *l);
 /* ST_CORRUPT, or ST_UNSUPPORTED for a newer format: then every later call says so too. */
 MUST_USE enum status cluster_restore_add(struct cluster_restore *r, struct str bytes,
                                          struct fault *why);

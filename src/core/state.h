@@ -21,10 +21,6 @@ struct cluster {
     struct done_table done;
 };
 
-/* With limits of one's own, for tests of what a full table does. */
-struct cluster *cluster_new_limits(const struct limits *l);
-struct cluster_restore *cluster_restore_new_limits(const struct limits *l);
-
 /* Put an object that index_admits(), in place of one of its key if there is one; o's reference is
  * taken. Returns what it replaced, whose reference is the caller's, or NULL. */
 struct object *cluster_put(struct cluster *c, struct object *o);

@@ -21,6 +21,7 @@ void node_config_default(struct node_config *c)
         .backoff_max_ms = 300000,
         .backoff_reset_ms = 600000,
     };
+    limits_default(&c->limits);
 }
 
 uint64_t node_now_ms(const struct node *n)
@@ -86,7 +87,7 @@ struct node *node_new(const struct node_config *c, const struct node_ports *p)
     (void)snprintf(actor, sizeof actor, "node/%s", c->name);
     n->actor = mem_strdup(actor);
 
-    n->cluster = cluster_new();
+    n->cluster = cluster_new_limits(&n->config.limits);
     n->log_retry_ms = UINT64_MAX;
     waiters_init(&n->proposals);
     waiters_init(&n->reads);

@@ -15,6 +15,7 @@
 
 #include "base/list.h"
 #include "core/cluster.h"
+#include "core/limits.h"
 #include "port/blob.h"
 #include "port/clock.h"
 #include "port/entropy.h"
@@ -45,6 +46,7 @@ struct node_config {
     const char *name;           /* of this node; kept by copy */
     const char *cluster_name;   /* used when the log is empty: the first start makes the cluster */
     const Pb__NodeFacts *facts; /* kept by copy */
+    struct limits limits;       /* of the state: the default ones, but in tests */
     uint64_t seed;              /* of back-offs' jitter */
     uint64_t snapshot_entries; /* at least so many applied entries from snapshot to snapshot, ... */
     uint64_t snapshot_log_max; /* ... and as many bytes of commands as the last one had, or these */

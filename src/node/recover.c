@@ -14,10 +14,11 @@ static void load_hard(void *ctx, const struct log_hard *hard)
 static enum status load_snapshot(void *ctx, uint64_t index, uint64_t term, struct str chunk,
                                  bool last, struct fault *why)
 {
-    struct node_load *l = &((struct node *)ctx)->load;
+    struct node *n = ctx;
+    struct node_load *l = &n->load;
     require(!l->cluster);
     if (!l->restore)
-        l->restore = cluster_restore_new();
+        l->restore = cluster_restore_new_limits(&n->config.limits);
     enum status s = ST_OK;
     l->snapshot_bytes += chunk.len;
     if (chunk.len)

@@ -47,6 +47,7 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
     sim->stats.acked += r->status == ST_OK;
     sim->stats.refused += r->status != ST_OK;
     sim->stats.conflicts += r->status == ST_CONFLICT;
+    sim->stats.limited += r->status == ST_LIMIT;
     sim->stats.replays += r->replay;
     c->waiting = false;
     drop_command(c);

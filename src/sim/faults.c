@@ -1,5 +1,7 @@
 #include "sim/faults.h"
 
+#include "core/cluster.h"
+
 /* One of the fault's rates, or, half of the time, none. */
 static uint32_t maybe(struct rng *r, uint32_t min, uint32_t max)
 {
@@ -11,6 +13,27 @@ static uint32_t maybe(struct rng *r, uint32_t min, uint32_t max)
 static uint32_t pick(struct rng *r, uint32_t min, uint32_t max)
 {
     return (uint32_t)rng_range(r, min, max);
+}
+
+/* Half of the time, a limit that a run can reach. */
+static void tighten(struct rng *r, size_t *limit, uint32_t min, uint32_t max)
+{
+    uint32_t tight = maybe(r, min, max);
+    if (tight)
+        *limit = tight;
+}
+
+/* Left as they are: what a node cannot do without, and all of the bytes, which a run never reaches. */
+static void choose_limits(struct limits *l, struct rng *r)
+{
+    limits_default(l);
+    tighten(r, &l->objects[OBJECT_TENANT], 2, 10);
+    tighten(r, &l->objects[OBJECT_IMAGE], 2, 40);
+    tighten(r, &l->objects[OBJECT_VM], 3, 24);
+    tighten(r, &l->objects[OBJECT_OPERATION], 1, 8);
+    tighten(r, &l->objects[OBJECT_EVENT], EVENTS_PER_COMMAND_MAX, 200);
+    tighten(r, &l->ended, 1, 50);
+    tighten(r, &l->done, 10, 300);
 }
 
 void faults_choose(struct faults *f, struct rng *r)
@@ -50,6 +73,7 @@ void faults_choose(struct faults *f, struct rng *r)
     f->deadline_ms = pick(r, 20, 3000);
     f->vms_max = pick(r, 2, 24);
     f->blob_contents = maybe(r, 2, 12);
+    choose_limits(&f->limits, r);
 }
 
 void faults_stop(struct faults *f)
@@ -70,6 +94,7 @@ void faults_stop(struct faults *f)
         .deadline_ms = f->deadline_ms,
         .vms_max = f->vms_max,
         .blob_contents = f->blob_contents,
+        .limits = f->limits,
     };
     *f = calm;
 }

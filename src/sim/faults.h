@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/rng.h"
+#include "core/limits.h"
 
 struct faults {
     /* Mean time between, in ms; 0: never. */
@@ -44,6 +45,7 @@ struct faults {
     uint32_t deadline_ms; /* of a client's command */
     uint32_t vms_max;
     uint32_t blob_contents; /* that images can have; 0: each build has its own */
+    struct limits limits;   /* of the state: from tiny to the default ones */
 };
 
 void faults_choose(struct faults *f, struct rng *r);

@@ -226,6 +226,7 @@ static void configure(struct machine *m, struct node_config *c, Pb__NodeFacts *f
     facts->feature_level_max = CLUSTER_LEVEL_MAX;
     c->name = "node-1";
     c->facts = facts;
+    c->limits = s->faults.limits;
     c->seed = rng_next(&s->world);
     c->snapshot_entries = s->faults.snapshot_entries;
     c->snapshot_log_max = 0; /* as often as may be: a state so small would see few */

@@ -12,10 +12,12 @@
     X(acked, "acknowledged")                               \
     X(refused, "refused")                                  \
     X(conflicts, "of them by a conflict")                  \
+    X(limited, "of them by a full table")                  \
     X(unknown, "of unknown end")                           \
     X(retries, "retries with the same id")                 \
     X(joined, "joined to what was on its way")             \
     X(replays, "answered as before")                       \
+    X(forgotten, "carried out anew")                       \
     X(reads, "linearizable reads")                         \
     X(entries, "log entries applied")                      \
     X(kills, "daemon kills")                               \
