@@ -82,7 +82,8 @@ static enum status stage(struct txn *t, const Pb__Command *cmd, struct fault *wh
     return s == ST_OK ? txn_check(t, why) : s;
 }
 
-/* Change the state, or refuse and leave it as it was. */
+/* Change the state, or refuse and leave it as it was. key: to know the command again; NULL: nobody will
+ * repeat it. */
 static void apply_new(struct cluster *c, const Pb__Command *cmd, const struct command_key *key,
                       struct apply_result *out)
 {
@@ -136,7 +137,7 @@ void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct
     struct command_key key;
     bool known = command_key_of(cmd, &key);
     if (!known || !cluster_answered(c, &key, out))
-        apply_new(c, cmd, known ? &key : NULL, out);
+        apply_new(c, cmd, known && cmd->has_request ? &key : NULL, out);
 }
 
 void cluster_try(const struct cluster *c, struct str command, struct apply_result *out)

@@ -45,7 +45,7 @@ struct change {
 
 struct apply_result {
     enum status status; /* ST_OK, or why it was refused; then nothing changed but the index, and
-                           that its id is known */
+                           that its id is known if it has a request */
     struct fault why;
     bool replay;              /* this id was applied before; status, why and uids are those of then,
                                  and nothing changed but the index */
@@ -62,7 +62,8 @@ struct apply_result {
 void apply_result_done(struct apply_result *r);
 
 /* Apply a packed Command. index is the entry's, greater than that of any before.
- * Bytes that are not a command are refused like any other. */
+ * Bytes that are not a command are refused like any other. Its id is kept for a retry if it says by
+ * `request` what was asked; others, such as reports of nodes, must not push out those of users. */
 void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct apply_result *out);
 /* Was a command with this id applied before? Then say what applying another one would be answered: as
  * the first was, or ST_CONFLICT (and not `replay`) when it asks for something else. */

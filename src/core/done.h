@@ -1,6 +1,9 @@
 /*
  * done: command ids that were applied, and what was answered, so that a retry is answered alike.
  *
+ * Only of commands with a `request`, which somebody may repeat: what nodes report has an id that nobody
+ * uses again, and comes so often that it would push all others out.
+ *
  * Refusals are kept too: of two copies of a command in the log, the second must not succeed after
  * its caller was told that the first was refused. The oldest are dropped, by index.
  */

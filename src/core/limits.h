@@ -21,7 +21,7 @@ enum {
     LIMIT_OPERATIONS = 10000, /* under way: one a VM or image at most */
     LIMIT_ENDED = 2000,       /* operations that ended, kept */
     LIMIT_EVENTS = 4000,      /* kept */
-    LIMIT_DONE = 10000,       /* command ids kept */
+    LIMIT_DONE = 10000,       /* command ids kept, of requests with a key; the API documents it */
 
     LIMIT_COMMAND_BYTES = 64 << 10, /* one packed command */
     LIMIT_OBJECT_BYTES =

@@ -69,7 +69,7 @@ static json_t *shared_parameters(void)
     set(all, "IdempotencyKey",
         parameter(
             "Idempotency-Key", "header",
-            "At most 128 bytes; the same request with the same key is carried out once, and answered alike",
+            "At most 128 bytes; the same request with the same key is carried out once, and answered alike, until some 10,000 later keys were used in the cluster",
             false, typed("string")));
     set(all, "IfMatch",
         parameter("If-Match", "header", "An ETag: done only if the object is still that version",

@@ -33,7 +33,7 @@ static const char intro[] =
     "| `consistency=local` | What this node has applied, without asking others |\n"
     "| `If-None-Match: \"12\"` | Answer 304 if the object is still that version |\n"
     "| `If-Match: \"12\"` | Do it only if the object is still that version, else 412 |\n"
-    "| `Idempotency-Key: text` | A repeated request is carried out once, and answered alike; 409 if it differs from the first; at most 128 bytes |\n"
+    "| `Idempotency-Key: text` | A repeated request is carried out once, and answered alike; 409 if it differs from the first; at most 128 bytes; known until some 10,000 later keys were used in the cluster, however long that takes |\n"
     "| `Prefer: wait=30` | Wait up to so many seconds (at most 600) for a slow operation to end |\n"
     "| `traceparent` | W3C trace context; its trace id comes back in problems |\n"
     "\n"

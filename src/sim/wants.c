@@ -212,5 +212,8 @@ Pb__Command *want_any(struct sim *s, const struct cluster *state, uint32_t node,
         id[i] = (uint8_t)rng_next(&s->client);
     cmd->has_id = 1;
     cmd->id = (ProtobufCBinaryData){sizeof id, mem_dup(id, sizeof id)};
+    /* As with a key: a retry is the same command, whatever its digest is of. */
+    cmd->has_request = 1;
+    cmd->request = (ProtobufCBinaryData){sizeof id, mem_dup(id, sizeof id)};
     return cmd;
 }

@@ -187,7 +187,8 @@ static void step_any_bytes(struct tape *t, struct world *w)
 void draw_step(struct tape *t, struct world *w)
 {
     w->same_id = draw_below(t, 16) == 15;
-    w->request = draw_below(t, 64) < 62 ? 0 : 1;
+    uint64_t request = draw_below(t, 64);
+    w->request = request < 48 ? 1 : request < 62 ? 0 : 2;
     switch (draw_below(t, 16)) {
     case 0:
     case 1:

@@ -37,7 +37,7 @@ char *world_digest(uint64_t n)
 
 void world_init(struct world *w, const struct limits *l)
 {
-    *w = (struct world){.time_ns = TIME_START_NS, .level = 1};
+    *w = (struct world){.time_ns = TIME_START_NS, .level = 1, .request = 1};
     w->c = l ? cluster_new_limits(l) : cluster_new();
     buf_init(&w->packed, 1 << 20);
 }

@@ -17,7 +17,8 @@ struct world {
     uint32_t level;
     uint8_t id[16];        /* of the last command; counts up */
     bool same_id;          /* the next command has the id of the last one */
-    uint8_t request;       /* first byte of the commands' digest of what was asked; 0: none */
+    uint8_t request;       /* first byte of the commands' digest of what was asked; 0: none,
+                              as of what nodes report */
     struct apply_result r; /* of the last command */
     uint64_t hash_before;  /* cluster_objects_hash() before it */
     struct buf packed;     /* the last command */

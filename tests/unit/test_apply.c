@@ -393,6 +393,37 @@ TEST(apply_command_ids_are_dropped_by_age)
     world_done(&w);
 }
 
+/* Reports of nodes come by the thousand under ids that nobody repeats; refused ones too. */
+TEST(apply_what_nodes_report_pushes_no_command_id_out)
+{
+    struct world w;
+    struct kit_vm k;
+    struct kit_report report;
+    struct kit_ready ready;
+    world_start(&w);
+    kit_vm(&k, WORLD_FREE, "web");
+    w.c->limits.done = 3;
+    CHECK_EQ(ST_OK, world_vm(&w, &k));
+    uint8_t id[COMMAND_ID_SIZE];
+    memcpy(id, w.id, sizeof id);
+    uint8_t request = w.request;
+    w.request = 0;
+    kit_ready(&ready, WORLD_FREE + 1, PB__IMAGE_KIND__IMAGE_DISK, 1);
+    size_t kept = w.c->done.count;
+    for (unsigned i = 0; i < 20; i++) {
+        kit_report(&w, &report, WORLD_FREE, PB__VM_PHASE__VM_STARTING);
+        CHECK_EQ(ST_OK, world_report(&w, &report));
+        CHECK_EQ(ST_NOT_FOUND, world_ready(&w, &ready));
+        CHECK_EQ(kept, w.c->done.count);
+    }
+    memcpy(w.id, id, sizeof id);
+    w.request = request;
+    w.same_id = true;
+    CHECK_EQ(ST_OK, world_vm(&w, &k));
+    CHECK(w.r.replay);
+    world_done(&w);
+}
+
 TEST(apply_command_ids_fill_their_bytes_to_the_last)
 {
     struct done_table t;
