@@ -100,7 +100,7 @@ static void apply_new(struct cluster *c, const Pb__Command *cmd, const struct co
     if (key)
         done_add(&c->done,
                  done_new(key, c->index, out->status, &out->why, out->uid, out->operation_id),
-                 c->limits.done, c->limits.done_bytes);
+                 c->limits.done);
 }
 
 bool cluster_answered(const struct cluster *c, const struct command_key *key,

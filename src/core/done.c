@@ -44,8 +44,7 @@ struct done *done_new(const struct command_key *key, uint64_t index, enum status
     const char *field = status == ST_OK ? "" : why->field;
     size_t size = sizeof(struct done) + strlen(text) + strlen(hint) + strlen(field) + 3;
     struct done *d = mem_new(size);
-    *d = (struct done){
-        .refs = 1, .size = (uint32_t)size, .index = index, .status = status, .key = *key};
+    *d = (struct done){.refs = 1, .index = index, .status = status, .key = *key};
     copy_id(d->uid, uid);
     copy_id(d->operation_id, operation_id);
     char *room = (char *)(d + 1);
@@ -175,20 +174,18 @@ static void drop_oldest(struct done_table *t)
 {
     struct done *d = t->items[t->first++];
     t->count--;
-    t->bytes -= d->size;
     t->hash -= hash_mix(d->hash);
     index_take(&t->by_id, d);
     done_unref(d);
 }
 
-void done_add(struct done_table *t, struct done *d, size_t count_max, size_t bytes_max)
+void done_add(struct done_table *t, struct done *d, size_t count_max)
 {
     require(d->index > done_last_index(t));
     index_put(&t->by_id, d);
     make_room(t);
     t->items[t->first + t->count++] = d;
-    t->bytes += d->size;
     t->hash += hash_mix(d->hash);
-    while (t->count > 0 && (t->count > count_max || t->bytes > bytes_max))
+    while (t->count > count_max)
         drop_oldest(t);
 }

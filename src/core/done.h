@@ -15,9 +15,8 @@
 /* Immutable, counted. */
 struct done {
     uint32_t refs;
-    uint32_t size; /* in memory */
     uint64_t index;
-    uint64_t hash; /* of all but the texts, which a newer version may word otherwise */
+    uint64_t hash; /* of all but the texts, which only explain */
     enum status status;
     struct command_key key;
     char uid[OBJECT_UID_MAX], operation_id[OBJECT_UID_MAX];
@@ -44,7 +43,6 @@ struct done_table {
     struct done_index by_id;
     struct done **items; /* items[first] is the oldest; count of them */
     size_t first, count, room;
-    size_t bytes;
     uint64_t hash; /* sum of mixed hashes */
 };
 
@@ -53,6 +51,6 @@ void done_table_done(struct done_table *t);
 
 const struct done *done_find(const struct done_table *t, const uint8_t id[COMMAND_ID_SIZE]);
 uint64_t done_last_index(const struct done_table *t); /* 0 when empty */
-/* d's reference is taken; its id is new and its index the highest. Then drop the oldest until both
- * limits are kept. */
-void done_add(struct done_table *t, struct done *d, size_t count_max, size_t bytes_max);
+/* d's reference is taken; its id is new and its index the highest. Then drop the oldest until count_max
+ * is kept: which ids are known must not depend on how a program words or stores an answer. */
+void done_add(struct done_table *t, struct done *d, size_t count_max);

@@ -15,7 +15,6 @@ void limits_default(struct limits *l)
         .done = LIMIT_DONE,
         .ended_bytes = LIMIT_ENDED_BYTES,
         .events_bytes = LIMIT_EVENTS_BYTES,
-        .done_bytes = LIMIT_DONE_BYTES,
         .state_bytes = LIMIT_STATE_BYTES,
     };
 }

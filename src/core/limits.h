@@ -6,7 +6,8 @@
  * changing one is a change of apply, for a new feature level.
  *
  * Memory: a VM takes about 2 KiB with its entries in the indexes, an operation or event about 0.6 KiB,
- * a command id about 0.3 KiB. The history of a small, old cluster is so kept below 5 MiB.
+ * a command id about 0.3 KiB (1 KiB if it was refused at the greatest length). The history of a small, old
+ * cluster is so kept below 5 MiB. Ids are bounded by count alone: their size in memory is the program's.
  */
 #pragma once
 
@@ -28,7 +29,6 @@ enum {
         80 << 10,                /* one packed object: what a command brings and the system adds */
     LIMIT_ENDED_BYTES = 2 << 20, /* packed */
     LIMIT_EVENTS_BYTES = 2 << 20,
-    LIMIT_DONE_BYTES = 4 << 20,
 };
 
 /* All objects packed: what many VMs with long user data could reach long before LIMIT_VMS. Reports of
@@ -39,7 +39,7 @@ struct limits {
     size_t objects[OBJECT_KIND_COUNT]; /* operations: those under way; events: kept */
     size_t ended;
     size_t done;
-    size_t ended_bytes, events_bytes, done_bytes;
+    size_t ended_bytes, events_bytes;
     uint64_t state_bytes;
 };
 void limits_default(struct limits *l);

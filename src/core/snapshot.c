@@ -338,7 +338,7 @@ static enum status take_done(struct cluster_restore *r, struct str body, struct 
     }
     done_add(&r->c->done,
              done_new(&key, d->index, status, &was, text_of(d->uid), text_of(d->operation_id)),
-             r->c->limits.done, SIZE_MAX);
+             r->c->limits.done);
     r->done_left--;
     return ST_OK;
 }
