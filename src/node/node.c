@@ -232,5 +232,6 @@ struct node_view node_view(const struct node *n)
         .vms_running = r->running,
         .news = reconcile_news(n),
         .reconciled = r->look == LOOK_DONE,
+        .look_trouble = r->look_trouble,
     };
 }

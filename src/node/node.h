@@ -148,5 +148,6 @@ struct node_view {
     size_t vms, vms_starting, vms_running; /* of this node, as it knows them */
     size_t news;                           /* reports that wait or are on their way */
     bool reconciled;                       /* the vmm was looked at, unknown VMs are settled */
+    const char *look_trouble;              /* why looking at the vmm failed the last time, or "" */
 };
 struct node_view node_view(const struct node *n);

@@ -8,6 +8,17 @@
 
 enum { ASK_STEP_MAX = 256, LOOK_STEP_MAX = 256 };
 
+/* Doubled with each failure in a row, which are 1 or more; with jitter. */
+uint64_t reconcile_backoff_ms(struct node *n, uint32_t failures)
+{
+    const struct vm_policy *p = &n->reconcile.policy;
+    uint64_t ms = p->backoff_min_ms;
+    for (uint32_t i = 1; i < failures && ms < p->backoff_max_ms; i++)
+        ms *= 2;
+    ms = MIN(ms, p->backoff_max_ms);
+    return ms / 2 + rng_range(&n->rng, 0, ms - ms / 2);
+}
+
 /* --- one VM --- */
 
 static struct node_vm *find(struct node *n, const char *uid)
@@ -196,6 +207,12 @@ static void grant_slots(struct node *n)
 
 /* --- the first look --- */
 
+static void ask_to_look(struct node *n)
+{
+    n->reconcile.look_retry_ms = UINT64_MAX;
+    n->ports.vmm->look(n->ports.vmm);
+}
+
 static void look_at(struct node_vm *v)
 {
     struct vm_wish w = wish(v);
@@ -247,6 +264,8 @@ static bool look_at_found(struct node *n)
 static void look_step(struct node *n)
 {
     struct reconcile *r = &n->reconcile;
+    if (r->look == LOOK_ASKED && node_now_ms(n) >= r->look_retry_ms)
+        ask_to_look(n);
     bool more = r->look == LOOK_STATE   ? look_at_state(n)
                 : r->look == LOOK_FOUND ? look_at_found(n)
                                         : true;
@@ -292,6 +311,19 @@ static void found(struct node *n, const struct vmm_event *e)
     v->found = mem_dup(e, sizeof *e);
 }
 
+static void looked(struct node *n, const struct vmm_event *e)
+{
+    struct reconcile *r = &n->reconcile;
+    if (r->look != LOOK_ASKED)
+        return;
+    n->busy = true;
+    (void)snprintf(r->look_trouble, sizeof r->look_trouble, "%s", e->detail);
+    if (e->type == VMM_LOOKED)
+        r->look = LOOK_STATE;
+    else
+        r->look_retry_ms = node_now_ms(n) + reconcile_backoff_ms(n, ++r->look_failures);
+}
+
 static void event(void *ctx, const struct vmm_event *e)
 {
     struct node *n = ctx;
@@ -301,10 +333,8 @@ static void event(void *ctx, const struct vmm_event *e)
         found(n, e);
         return;
     }
-    if (e->type == VMM_LOOKED) {
-        if (n->reconcile.look == LOOK_ASKED)
-            n->reconcile.look = LOOK_STATE;
-        n->busy = true;
+    if (e->type == VMM_LOOKED || e->type == VMM_LOOK_FAILED) {
+        looked(n, e);
         return;
     }
     struct node_vm *v = find(n, e->uid);
@@ -379,7 +409,7 @@ void reconcile_begin(struct node *n)
 {
     require(n->reconcile.look == LOOK_NOT_YET);
     n->reconcile.look = LOOK_ASKED;
-    n->ports.vmm->look(n->ports.vmm);
+    ask_to_look(n);
 }
 
 static void host_step(struct node *n)
@@ -423,7 +453,9 @@ void reconcile_step(struct node *n)
 
 uint64_t reconcile_deadline_ms(const struct node *n)
 {
-    return MIN(heap_first_key(&n->reconcile.due), report_deadline_ms(n));
+    const struct reconcile *r = &n->reconcile;
+    uint64_t look_ms = r->look == LOOK_ASKED ? r->look_retry_ms : UINT64_MAX;
+    return MIN(look_ms, MIN(heap_first_key(&r->due), report_deadline_ms(n)));
 }
 
 void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx), void *ctx)

@@ -49,6 +49,9 @@ struct reconcile {
     struct vm_policy policy;
     enum look look;
     char cursor[OBJECT_UID_MAX]; /* of the look */
+    uint64_t look_retry_ms;      /* LOOK_ASKED: when to ask again; UINT64_MAX: it was asked */
+    uint32_t look_failures;      /* in a row */
+    char look_trouble[VMM_DETAIL_MAX];
     size_t starting, running, reporting;
     uint64_t reports, reports_refused;
     uint64_t report_retry_ms; /* the log took none; UINT64_MAX: it does */
@@ -71,6 +74,9 @@ uint64_t reconcile_deadline_ms(const struct node *n);
 
 /* v's machine changed: see whether there is something to report, and ask it again. */
 void reconcile_touch(struct node_vm *v);
+
+/* How long to wait after so many failures in a row, 1 or more. */
+uint64_t reconcile_backoff_ms(struct node *n, uint32_t failures);
 
 /* --- report.c --- */
 void report_want(struct node_vm *v); /* there may be something to report of v */

@@ -29,13 +29,8 @@ void report_want(struct node_vm *v)
 
 static void retry_later(struct node_vm *v)
 {
-    const struct vm_policy *p = &v->node->reconcile.policy;
-    uint64_t ms = p->backoff_min_ms;
-    for (uint32_t i = 1; i < v->refusals && ms < p->backoff_max_ms; i++)
-        ms *= 2;
-    ms = MIN(ms, p->backoff_max_ms);
     heap_put(&v->node->reconcile.retries, &v->retry,
-             node_now_ms(v->node) + ms / 2 + rng_range(&v->node->rng, 0, ms - ms / 2));
+             node_now_ms(v->node) + reconcile_backoff_ms(v->node, v->refusals));
 }
 
 static void told(void *ctx, enum status s, const struct fault *why, const struct apply_result *r)

@@ -33,10 +33,11 @@ static bool is_member(const struct ops *o, struct buf *why)
 
 static bool has_looked(const struct ops *o, struct buf *why)
 {
-    bool looked = node_view(o->node).reconciled;
-    if (!looked)
-        buf_text(why, "VMs of before are still being looked for");
-    return looked;
+    struct node_view v = node_view(o->node);
+    if (!v.reconciled)
+        buf_fmt(why, "VMs of before are still being looked for%s%s", v.look_trouble[0] ? ": " : "",
+                v.look_trouble);
+    return v.reconciled;
 }
 
 static const struct check live[] = {{"node", not_dead}};

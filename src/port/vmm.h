@@ -33,10 +33,12 @@ enum vmm_power {
 };
 
 enum vmm_event_type {
-    VMM_FOUND,   /* answer to look: this VM's files, and perhaps its process, are here */
-    VMM_LOOKED,  /* that were all */
-    VMM_SPAWNED, /* the monitor runs */
-    VMM_READY,   /* the guest's agent answered; boot_id is set */
+    VMM_FOUND,       /* answer to look: this VM's files, and perhaps its process, are here */
+    VMM_LOOKED,      /* that were all */
+    VMM_LOOK_FAILED, /* instead of LOOKED: what was not found may be here all the same; detail says
+                        why. Another look tells all of them again */
+    VMM_SPAWNED,     /* the monitor runs */
+    VMM_READY,       /* the guest's agent answered; boot_id is set */
     VMM_PAUSED,
     VMM_RESUMED,
     VMM_EXITED,  /* cause and detail are set; nothing of that incarnation runs any more */

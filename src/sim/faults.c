@@ -60,6 +60,7 @@ void faults_choose(struct faults *f, struct rng *r)
     f->cause_lost = maybe(r, 50, 500);
     f->orphans = maybe(r, 10, 100);
     f->vm_dies_in_look = maybe(r, 20, 300);
+    f->look_fails = maybe(r, 50, 500);
 
     f->disk_us = pick(r, 50, 3000);
     f->slow_disk_ms = pick(r, 50, 2000);

@@ -29,6 +29,7 @@ struct faults {
     uint32_t vm_never_answers;
     uint32_t vm_hangs_on_stop;
     uint32_t vm_refuses; /* a pause, resume or removal */
+    uint32_t look_fails; /* at what runs; some of it is not found then */
     uint32_t blob_fails;
     uint32_t cause_lost;      /* how a VM ended while the daemon was away */
     uint32_t orphans;         /* at a start of the daemon, a VM is there that nobody knows */

@@ -42,6 +42,7 @@
     X(vm_kills, "VMs killed")                              \
     X(vm_pauses, "VMs paused")                             \
     X(vm_adopted, "VMs adopted")                           \
+    X(failed_looks, "looks at VMs that failed")            \
     X(vm_orphans, "orphans removed")                       \
     X(vm_deleted, "VMs deleted")                           \
     X(images, "images made")                               \

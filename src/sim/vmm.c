@@ -369,15 +369,17 @@ static void look(struct vmm *port)
     if (!v->life)
         return;
     uint64_t last_us = v->sim->now_us;
+    bool fails = rng_chance(&v->sim->guests, v->sim->faults.look_fails);
     MAP_EACH(&v->vms, uid, value) {
         struct sim_vm *vm = value;
-        if (!vm->files)
+        if (!vm->files || (fails && rng_chance(&v->sim->guests, 500)))
             continue;
         find(v, vm);
         last_us = MAX(last_us, vm->hear_us);
     }
     struct hearing *h = NEW(struct hearing);
-    *h = (struct hearing){v, v->life, {.type = VMM_LOOKED}};
+    *h = (struct hearing){v, v->life, {.type = fails ? VMM_LOOK_FAILED : VMM_LOOKED}};
+    v->sim->stats.failed_looks += fails;
     uint64_t more_us = sim_between(&v->sim->world, 1, 20000);
     sim_after_owned(v->sim, last_us - v->sim->now_us + more_us, deliver, h);
 }

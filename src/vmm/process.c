@@ -46,7 +46,10 @@ enum status process_open(uint32_t pid, uint64_t start, int *ret_pidfd, struct fa
     if (fd < 0 && errno != ESRCH && errno != EINVAL)
         return fault_errno(why, errno, "open process %u", pid);
     /* Looked at after it was opened: what is there now is what was opened, or that is gone. */
-    if (fd < 0 || process_start_time(pid) != start || process_ended(fd))
+    uint64_t is = fd < 0 ? 0 : process_start_time(pid);
+    if (fd >= 0 && !is && !process_ended(fd))
+        return fault_set(why, ST_IO, "process %u cannot be looked at", pid);
+    if (fd < 0 || is != start || process_ended(fd))
         return fault_set(why, ST_NOT_FOUND, "process %u is gone", pid);
     *ret_pidfd = fd;
     fd = -1;

@@ -9,7 +9,8 @@
 /* Start in clock ticks since boot (field 22 of /proc/N/stat); 0: there is none. */
 uint64_t process_start_time(uint32_t pid);
 
-/* Open the process that had `pid` and started at `start`. ST_NOT_FOUND: it is gone. */
+/* Open the process that had `pid` and started at `start`. ST_NOT_FOUND: it is gone. ST_IO and others:
+ * that cannot be seen now. */
 MUST_USE enum status process_open(uint32_t pid, uint64_t start, int *ret_pidfd, struct fault *why);
 bool process_ended(int pidfd);
 

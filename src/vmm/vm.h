@@ -40,6 +40,7 @@ struct qemu {
     bool keeping;             /* it is set */
     bool warned;              /* config.warn was called */
     bool looking;
+    char look_trouble[VMM_DETAIL_MAX]; /* the first thing that could not be looked at, or "" */
     size_t unseen; /* VMs, and the host's list, that `looking` still waits for */
 };
 

@@ -171,18 +171,27 @@ static bool is_ours(const struct vm *vm, const struct shim_record *r)
            r->epoch == vm->rec.epoch;
 }
 
-/* Hold the process, if it is still there. */
-static void hold(struct vm *vm, struct vm_process *p, uint32_t pid, uint64_t start)
+/* Hold the process, if it is still there. false: that cannot be seen now. */
+static bool hold(struct vm *vm, struct vm_process *p, uint32_t pid, uint64_t start)
 {
     int pidfd = -1;
     if (p->pid || !pid)
-        return;
-    if (process_open(pid, start, &pidfd, NULL) == ST_OK) {
+        return true;
+    enum status s = process_open(pid, start, &pidfd, NULL);
+    if (s == ST_OK) {
         vm_watch(vm, p, pid, pidfd);
-    } else {
+    } else if (s == ST_NOT_FOUND) {
         p->pid = pid;
         p->gone = true;
     }
+    return s == ST_OK || s == ST_NOT_FOUND;
+}
+
+static bool hold_both(struct vm *vm, const struct shim_record *r)
+{
+    bool shim = hold(vm, &vm->shim, r->shim_pid, r->shim_start);
+    bool monitor = hold(vm, &vm->monitor, r->pid, r->start);
+    return shim && monitor;
 }
 
 static void adopted(struct vm *vm)
@@ -199,8 +208,11 @@ static void on_shim_told(void *ctx, const struct shim_answer *a)
     const struct shim_record *r = &a->record;
     if (!is_ours(vm, r)) /* what the record does not know of must not run */
         (void)shim_link_ask(vm->shim_link, SHIM_KILL, 0);
-    hold(vm, &vm->shim, r->shim_pid, r->shim_start);
-    hold(vm, &vm->monitor, r->pid, r->start);
+    bool seen = hold_both(vm, r);
+    if (vm->state == VM_IS_ADOPTING && !seen) {
+        loop_timer_after(vm->adopt_timer, ADOPT_MS);
+        return;
+    }
     if (vm->state == VM_IS_ADOPTING && !vm->shim.gone)
         adopted(vm);
     vm_check_end(vm);
@@ -217,15 +229,15 @@ static void on_shim_closed(void *ctx)
         try_later(vm);
 }
 
-static void connect_shim(struct vm *vm)
+static enum status connect_shim(struct vm *vm)
 {
     struct fault why;
     vm->shim_events = (struct shim_link_events){on_shim_told, on_shim_closed, vm};
-    if (shim_link_open(vm->q->loop, vm->dir, PREPARE_SHIM_SOCKET, &vm->shim_events, &vm->shim_link,
-                       &why) == ST_OK)
+    enum status s = shim_link_open(vm->q->loop, vm->dir, PREPARE_SHIM_SOCKET, &vm->shim_events,
+                                   &vm->shim_link, &why);
+    if (s == ST_OK)
         (void)shim_link_ask(vm->shim_link, SHIM_STATUS, 0);
-    else if (vm->state != VM_IS_ADOPTING)
-        try_later(vm);
+    return s;
 }
 
 /* ---- all three ---- */
@@ -236,8 +248,8 @@ void vm_connect(struct vm *vm)
         return;
     if (vm->state == VM_IS_UP)
         qemu_keep(vm->q);
-    if (!vm->shim_link)
-        connect_shim(vm);
+    if (!vm->shim_link && connect_shim(vm) != ST_OK && vm->state != VM_IS_ADOPTING)
+        try_later(vm);
     if (vm->state != VM_IS_UP || vm->monitor.gone)
         return;
     if (!vm->qmp)
@@ -265,9 +277,10 @@ void vm_adopt(struct vm *vm)
     vm->adopted = true;
     vm->adopt_tries = 0;
     loop_timer_after(vm->adopt_timer, ADOPT_MS);
-    connect_shim(vm);
-    if (!vm->shim_link)
+    enum status s = connect_shim(vm);
+    if (s == ST_UNAVAILABLE || s == ST_LIMIT)
         vm_found_dead(vm);
+    /* Any other failure is ours and says nothing of the VM: the timer has it tried again. */
 }
 
 /* A socket is listened at, and nobody answers: a shim that cannot run just now, or one that an older
@@ -277,11 +290,9 @@ static void adopt_silent(struct vm *vm)
     struct shim_record r;
     AUTO(buf_done) struct buf b;
     buf_init(&b, SHIM_RECORD_MAX);
-    if (vm_shim_record(vm, &b, &r)) {
-        hold(vm, &vm->shim, r.shim_pid, r.shim_start);
-        hold(vm, &vm->monitor, r.pid, r.start);
-    }
-    if (vm->shim.pid && !vm->shim.gone)
+    if (vm_shim_record(vm, &b, &r) && !hold_both(vm, &r))
+        loop_timer_after(vm->adopt_timer, ADOPT_MS);
+    else if (vm->shim.pid && !vm->shim.gone)
         adopted(vm);
     else if (++vm->adopt_tries < ADOPT_TRIES)
         loop_timer_after(vm->adopt_timer, ADOPT_MS);
@@ -292,7 +303,9 @@ static void adopt_silent(struct vm *vm)
 void vm_adopt_late(void *ctx)
 {
     struct vm *vm = ctx;
-    if (vm->state == VM_IS_ADOPTING)
+    if (vm->state == VM_IS_ADOPTING && !vm->shim_link)
+        vm_adopt(vm);
+    else if (vm->state == VM_IS_ADOPTING)
         adopt_silent(vm);
     if (vm->state == VM_IS_UP) /* its monitor does not answer; the record has to do */
         vm_found(vm, vm->rec.ready ? PB__VM_PHASE__VM_RUNNING : PB__VM_PHASE__VM_STARTING);

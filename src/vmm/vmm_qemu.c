@@ -82,8 +82,16 @@ void qemu_seen(struct qemu *q)
     if (q->unseen || !q->looking)
         return;
     q->looking = false;
-    struct vmm_event e = {.type = VMM_LOOKED};
+    struct vmm_event e = {.type = q->look_trouble[0] ? VMM_LOOK_FAILED : VMM_LOOKED};
+    memcpy(e.detail, q->look_trouble, sizeof e.detail);
+    q->look_trouble[0] = 0;
     qemu_tell(q, &e);
+}
+
+static void look_failed(struct qemu *q, const struct fault *why)
+{
+    if (!q->look_trouble[0])
+        (void)snprintf(q->look_trouble, sizeof q->look_trouble, "%s", why->text);
 }
 
 void vm_found(struct vm *vm, Pb__VmPhase phase)
@@ -98,18 +106,29 @@ void vm_found(struct vm *vm, Pb__VmPhase phase)
     qemu_seen(vm->q);
 }
 
-/* Read what was recorded of a VM. What cannot be read tells nothing: then nothing of ours was started
- * there that is not found otherwise. */
-static void read_record(struct vm *vm)
+/* Read what was recorded of a VM. Without a record, or with one that says nothing, nothing of ours was
+ * started there that is not found otherwise. Any other failure tells nothing: it may run. */
+static enum status read_record(struct vm *vm, struct fault *why)
 {
+    const char *uid = vm->rec.uid;
+    vm->dir = openat(vm->q->site.dir, uid, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (vm->dir < 0 && (errno == ENOENT || errno == ENOTDIR))
+        return ST_OK;
+    if (vm->dir < 0)
+        return fault_errno(why, errno, "open the directory of VM %s", uid);
     struct record r;
     AUTO(buf_done) struct buf b;
     buf_init(&b, RECORD_SIZE_MAX);
-    if (file_read(vm->dir, RECORD_FILE, &b, NULL) != ST_OK ||
-        vm_record_decode(buf_view(&b), &r, NULL) != ST_OK || strcmp(r.uid, vm->rec.uid) != 0)
-        return;
-    vm->rec = r;
-    vm->recorded = true;
+    enum status s = file_read(vm->dir, RECORD_FILE, &b, why);
+    if (s == ST_NOT_FOUND || s == ST_TOO_BIG || s == ST_INVALID)
+        return ST_OK;
+    if (s != ST_OK)
+        return fault_wrap(why, s, "VM %s", uid);
+    if (vm_record_decode(buf_view(&b), &r, NULL) == ST_OK && strcmp(r.uid, uid) == 0) {
+        vm->rec = r;
+        vm->recorded = true;
+    }
+    return ST_OK;
 }
 
 /* A VM that this driver knows already. */
@@ -132,12 +151,15 @@ static void look_at(struct qemu *q, const char *uid)
             tell_known(vm);
         return;
     }
+    struct fault why;
     vm = vm_new(q, uid);
+    if (read_record(vm, &why) != ST_OK) {
+        look_failed(q, &why);
+        vm_free(vm);
+        return;
+    }
     vm->told_found = false;
     q->unseen++;
-    vm->dir = openat(q->site.dir, uid, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (vm->dir >= 0)
-        read_record(vm);
     if (!vm->recorded)
         vm_found(vm, PB__VM_PHASE__VM_STOPPED);
     else if (vm->rec.ended)
@@ -153,13 +175,24 @@ static bool is_uid(const char *name)
 
 static void look_through(struct qemu *q)
 {
+    struct fault why;
     int fd = openat(q->site.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    for (struct dirent *e; d && (e = readdir(d));)
+    if (fd < 0) {
+        (void)fault_errno(&why, errno, "open the directory of VMs");
+        look_failed(q, &why);
+        return;
+    }
+    DIR *d = fdopendir(fd);
+    ensure(d != NULL);
+    struct dirent *e;
+    while (errno = 0, (e = readdir(d)))
         if (is_uid(e->d_name))
             look_at(q, e->d_name);
-    if (d)
-        (void)closedir(d);
+    if (errno) {
+        (void)fault_errno(&why, errno, "read the directory of VMs");
+        look_failed(q, &why);
+    }
+    (void)closedir(d);
 }
 
 static void on_orphan_cleaned(void *ctx, enum status s, const struct fault *why)
@@ -169,11 +202,11 @@ static void on_orphan_cleaned(void *ctx, enum status s, const struct fault *why)
     qemu_seen(ctx);
 }
 
-/* What runs without a directory belongs to nobody. */
+/* What runs without a directory belongs to nobody; but what could not be looked at may have one. */
 static void on_listed(void *ctx, enum status s, const char (*uid)[HOST_UID_MAX], size_t count)
 {
     struct qemu *q = ctx;
-    for (size_t i = 0; s == ST_OK && i < count; i++) {
+    for (size_t i = 0; s == ST_OK && !q->look_trouble[0] && i < count; i++) {
         if (vm_find(q, uid[i]))
             continue;
         q->unseen++;

@@ -174,8 +174,8 @@ const char *site_blob_dir(void)
 static void on_event(void *ctx, const struct vmm_event *e)
 {
     struct site *s = ctx;
-    static const char *const name[] = {"FOUND",   "LOOKED", "SPAWNED", "READY",  "PAUSED",
-                                       "RESUMED", "EXITED", "REMOVED", "REFUSED"};
+    static const char *const name[] = {"FOUND",  "LOOKED",  "LOOK_FAILED", "SPAWNED", "READY",
+                                       "PAUSED", "RESUMED", "EXITED",      "REMOVED", "REFUSED"};
     printf("# %s %.8s incarnation %" PRIu64 " cause %d start %" PRIu64 " ms: %s\n", name[e->type],
            e->uid, e->incarnation, (int)e->cause, e->start_ms, e->detail);
     CHECK(s->event_count < SITE_EVENTS_MAX);

@@ -157,6 +157,55 @@ TEST(node_sees_what_happens_while_it_looks)
     bench_finish(&b);
 }
 
+static void look_fails(struct bench *b)
+{
+    b->looked = false;
+    b->vmm.events->event(b->vmm.events->ctx, &(struct vmm_event){.type = VMM_LOOK_FAILED,
+                                                                 .detail = "too many open files"});
+    bench_settle(b);
+}
+
+/* What could not be looked at may run: it is not lost, and nothing is decided about it. */
+TEST(node_looks_again_when_looking_failed)
+{
+    struct bench b;
+    struct fault why;
+    bench_start(&b);
+    create_image(&b);
+    create_vm(&b, 1, 500);
+    bench_settle(&b);
+    tell_vm(&b, 0, VMM_READY, 0);
+    bench_settle(&b);
+    b.look_slowly = true;
+    CHECK_EQ(ST_OK, bench_start_again(&b, &why));
+    bench_settle(&b);
+    uint64_t waited_ms = 0, last = b.last;
+    for (int i = 0; i < 5; i++) {
+        look_fails(&b);
+        CHECK(!b.looked && !node_view(b.n).reconciled);
+        CHECK_STR("too many open files", node_view(b.n).look_trouble);
+        uint64_t due_ms = node_deadline_ms(b.n);
+        CHECK(due_ms > b.now_ms && due_ms != UINT64_MAX);
+        CHECK(i < 4 || due_ms - b.now_ms > waited_ms); /* a back-off */
+        waited_ms = MAX(waited_ms, i == 0 ? due_ms - b.now_ms : 0);
+        b.now_ms = due_ms;
+        bench_settle(&b);
+        CHECK(b.looked);
+    }
+    CHECK_EQ(last, b.last); /* nothing was reported */
+    struct vmm_event e = {.type = VMM_FOUND, .epoch = 1, .incarnation = 1, .generation = 1};
+    memcpy(e.uid, b.started[0], sizeof e.uid);
+    e.phase = PB__VM_PHASE__VM_RUNNING;
+    b.vmm.events->event(b.vmm.events->ctx, &e);
+    b.vmm.events->event(b.vmm.events->ctx, &(struct vmm_event){.type = VMM_LOOKED});
+    bench_settle(&b);
+    CHECK(node_view(b.n).reconciled);
+    CHECK_STR("", node_view(b.n).look_trouble);
+    CHECK_EQ(PB__VM_PHASE__VM_RUNNING, vm_of(&b, 1)->status->phase);
+    CHECK_EQ(1, b.started_count);
+    bench_finish(&b);
+}
+
 TEST(node_reports_what_changed_while_a_report_was_on_its_way)
 {
     struct bench b;

@@ -9,6 +9,7 @@
 
 #include "crypto/digest.h"
 #include "os/file.h"
+#include "support/few_fds.h"
 #include "support/scratch.h"
 #include "support/tap.h"
 #include "vmm/console_log.h"
@@ -119,6 +120,12 @@ TEST(process_is_its_number_and_its_start)
     CHECK(!process_ended(fd));
     (void)close(fd);
     CHECK_EQ(ST_NOT_FOUND, process_open((uint32_t)getpid(), start + 1, &fd, &why));
+    for (unsigned spare = 0; spare < 2; spare++) { /* for the process, and to read when it began */
+        few_fds(spare);
+        enum status s = process_open((uint32_t)getpid(), start, &fd, &why);
+        many_fds();
+        CHECK_EQ(ST_IO, s);
+    }
     process_usage((uint32_t)getpid(), &use);
     CHECK(use.cpu_ns != UINT64_MAX && use.rss_bytes > 100000 && use.rss_bytes != UINT64_MAX);
     process_host_boot(boot);
