@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/state.h"
+#include "wire/check.h"
 #include "wire/proto.h"
 
 enum { PROGRESS_MS = 1000 /* between two reports of progress */, IMAGE_STEP_MAX = 64 };
@@ -81,6 +82,14 @@ static void remove_files(struct node_image *i, const Pb__Image *image)
     free(keep);
 }
 
+static Pb__Image *failed_outcome(const struct fault *why)
+{
+    Pb__Image *image = (Pb__Image *)(void *)proto_new(&pb__image__descriptor);
+    PROTO_SET(image, phase, PB__IMAGE_PHASE__IMAGE_FAILED);
+    proto_set(&image->error, why->text);
+    return image;
+}
+
 /* Do what comes next for the files. */
 static void work(struct node_image *i)
 {
@@ -140,12 +149,16 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
     const struct node_config *c = &i->node->config;
     (void)why;
     i->reporting = false;
+    bool unfit = s == ST_OK && (r->status == ST_INVALID || r->status == ST_TOO_BIG);
     if (s == ST_OK && r->status == ST_OK) {
         i->refusals = 0;
         if (i->reporting_progress)
             retry_later(i, PROGRESS_MS);
         else
             set_outcome(i, NULL);
+    } else if (unfit && !i->reporting_progress && has_ready_outcome(i)) {
+        remove_files(i, i->outcome);
+        set_outcome(i, failed_outcome(&r->why));
     } else {
         uint64_t ms = c->backoff_min_ms << MIN(i->refusals, 16u);
         i->refusals++;
@@ -201,14 +214,6 @@ static void look_at(struct node_image *i)
 
 /* --- what the port tells --- */
 
-static Pb__Image *failed_outcome(const struct fault *why)
-{
-    Pb__Image *image = (Pb__Image *)(void *)proto_new(&pb__image__descriptor);
-    PROTO_SET(image, phase, PB__IMAGE_PHASE__IMAGE_FAILED);
-    proto_set(&image->error, why->text);
-    return image;
-}
-
 static Pb__Image *ready_outcome(const struct node_image *i, const Pb__Image *made)
 {
     Pb__Image *image = (Pb__Image *)(void *)proto_copy(&made->base);
@@ -216,6 +221,9 @@ static Pb__Image *ready_outcome(const struct node_image *i, const Pb__Image *mad
         image->meta = (Pb__Meta *)(void *)proto_new(&pb__meta__descriptor);
     proto_set(&image->meta->uid, i->uid);
     PROTO_SET(image, phase, PB__IMAGE_PHASE__IMAGE_READY);
+    /* What a package made up must not make the image useless. */
+    if (check_message(&image->base, CHECK_STORED, NULL) != ST_OK)
+        proto_set(&image->kernel_release, NULL);
     return image;
 }
 

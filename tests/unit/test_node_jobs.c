@@ -338,6 +338,69 @@ TEST(node_says_how_an_image_gets_on_and_why_it_failed)
     bench_finish(&b);
 }
 
+/* An image as bench_blob_ready() tells of, but for the kernel. */
+static void tell_image(struct bench *b, char *id, Pb__Blob *kernel, char *kernel_release)
+{
+    static char digest[] =
+        "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+    Pb__Blob part = PB__BLOB__INIT;
+    part.digest = digest;
+    PROTO_SET(&part, size, 1);
+    Pb__Image made = PB__IMAGE__INIT;
+    made.digest = digest;
+    PROTO_SET(&made, kind, PB__IMAGE_KIND__IMAGE_INITRAMFS);
+    made.initrd = &part;
+    made.kernel = kernel ? kernel : &part;
+    made.kernel_release = kernel_release;
+    b->blob.events->event(b->blob.events->ctx,
+                          &(struct blob_event){.type = BLOB_READY, .uid = id, .image = &made});
+    bench_settle(b);
+}
+
+/* It comes from a name of a file in somebody's package. */
+TEST(node_leaves_out_a_kernel_release_that_is_no_text)
+{
+    struct bench b;
+    char id[OBJECT_UID_MAX], good[] = "6.1.0-1", bad[] = "6.1.0-\xff";
+    bench_start(&b);
+    b.blob_slow = true;
+    for (unsigned i = 1; i <= 2; i++) {
+        bench_uid(id, i + 1);
+        ask_image(&b, i);
+        tell_image(&b, id, NULL, i == 1 ? good : bad);
+        CHECK_EQ(PB__IMAGE_PHASE__IMAGE_READY, image_of(&b, i)->phase);
+        CHECK_STR(i == 1 ? good : "",
+                  image_of(&b, i)->kernel_release ? image_of(&b, i)->kernel_release : "");
+    }
+    CHECK_EQ(0, b.removals);
+    bench_finish(&b);
+}
+
+/* What the state can never take must not be waited for. */
+TEST(node_fails_an_image_that_the_state_refuses_as_invalid)
+{
+    struct bench b;
+    char id[OBJECT_UID_MAX], long_digest[100];
+    memset(long_digest, '1', sizeof long_digest - 1);
+    long_digest[sizeof long_digest - 1] = 0;
+    bench_start(&b);
+    b.blob_slow = true;
+    for (unsigned i = 1; i <= 2; i++) {
+        Pb__Blob kernel = PB__BLOB__INIT; /* without a digest, or with one that is none */
+        kernel.digest = i == 1 ? NULL : long_digest;
+        PROTO_SET(&kernel, size, 1);
+        bench_uid(id, i + 1);
+        ask_image(&b, i);
+        tell_image(&b, id, &kernel, NULL);
+        CHECK_EQ(PB__IMAGE_PHASE__IMAGE_FAILED, image_of(&b, i)->phase);
+        CHECK(strstr(image_of(&b, i)->error, "kernel") != NULL);
+        CHECK_EQ(i, b.removals);
+        CHECK(!cluster_operation_on(node_cluster(b.n), id));
+        CHECK(node_deadline_ms(b.n) == UINT64_MAX);
+    }
+    bench_finish(&b);
+}
+
 TEST(node_reports_again_later_what_the_state_refuses)
 {
     struct bench b;
