@@ -167,7 +167,7 @@ static bool number(struct str *s, size_t count, unsigned *ret)
 
 static bool letter(struct str *s, const char *any)
 {
-    if (s->len == 0 || !strchr(any, s->ptr[0]))
+    if (s->len == 0 || s->ptr[0] == 0 || !strchr(any, s->ptr[0]))
         return false;
     s->ptr++, s->len--;
     return true;

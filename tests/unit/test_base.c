@@ -215,6 +215,13 @@ TEST(units_times_round_trip_and_refuse_nonsense)
                          "2026-01-01T00:00:00.Z"};
     for (size_t k = 0; k < ARRAY_COUNT(bad); k++)
         CHECK_EQ(ST_INVALID, units_parse_time(str_from(bad[k]), &ns, NULL));
+    static const char good[] = "2026-11-24T05:47:08+01:00";
+    for (size_t at = 0; at < sizeof good - 1; at++) { /* no byte may be NUL instead */
+        char with_nul[sizeof good];
+        memcpy(with_nul, good, sizeof good);
+        with_nul[at] = 0;
+        CHECK_EQ(ST_INVALID, units_parse_time((struct str){with_nul, sizeof good - 1}, &ns, NULL));
+    }
 }
 
 TEST_ABORTS(require_stops_the_program)
