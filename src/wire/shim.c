@@ -241,6 +241,12 @@ static void put_head(struct buf *out, uint8_t type, uint32_t id)
     cursor_put_u32(out, id);
 }
 
+static void read_reserved(struct cursor *c)
+{
+    if (cursor_u16(c) != 0)
+        cursor_fail(c, "a reserved field is set");
+}
+
 void shim_put_request(struct buf *out, const struct shim_request *r)
 {
     put_head(out, r->type, r->id);
@@ -254,7 +260,7 @@ enum status shim_get_request(struct str message, struct shim_request *ret, struc
     if (!read_head(&c, message_magic))
         return other_version(why);
     struct shim_request r = {.type = cursor_u8(&c)};
-    (void)cursor_u16(&c);
+    read_reserved(&c);
     r.id = cursor_u32(&c);
     r.value = cursor_u64(&c);
     enum status st = cursor_end(&c, ST_INVALID, why);
@@ -280,7 +286,7 @@ enum status shim_get_answer(struct str message, struct shim_answer *ret, struct 
     if (!read_head(&c, message_magic))
         return other_version(why);
     struct shim_answer a = {.type = cursor_u8(&c)};
-    (void)cursor_u16(&c);
+    read_reserved(&c);
     a.id = cursor_u32(&c);
     struct str record = cursor_rest(&c);
     enum status st = cursor_end(&c, ST_INVALID, why);

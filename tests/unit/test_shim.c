@@ -186,6 +186,29 @@ TEST(shim_requests_and_answers_come_back)
     buf_done(&b);
 }
 
+/* What a later version may say in them must not be taken for what this one knows. */
+TEST(shim_reserved_bytes_must_be_zero)
+{
+    struct shim_request q = {.type = SHIM_STATUS};
+    struct shim_answer a = {.type = SHIM_ENDED, .record = a_record()};
+    struct fault why;
+    struct buf request = room(SHIM_MESSAGE_MAX), answer = room(SHIM_MESSAGE_MAX);
+    shim_put_request(&request, &q);
+    CHECK_EQ(ST_OK, shim_put_answer(&answer, &a, NULL));
+    for (size_t at = 6; at < 8; at++) {
+        request.ptr[at] = answer.ptr[at] = 1;
+        CHECK_EQ(ST_INVALID, shim_get_request(buf_view(&request), &q, &why));
+        CHECK(strstr(why.text, "a reserved field is set") != NULL);
+        CHECK_EQ(ST_INVALID, shim_get_answer(buf_view(&answer), &a, &why));
+        CHECK(strstr(why.text, "a reserved field is set") != NULL);
+        request.ptr[at] = answer.ptr[at] = 0;
+    }
+    CHECK_EQ(ST_OK, shim_get_request(buf_view(&request), &q, &why));
+    CHECK_EQ(ST_OK, shim_get_answer(buf_view(&answer), &a, &why));
+    buf_done(&request);
+    buf_done(&answer);
+}
+
 /* A request of a later version is told from a damaged one. */
 TEST(shim_other_version_is_named)
 {
