@@ -12,34 +12,6 @@ enum {
     LOG_RETRY_MS = 5,
 };
 
-void node_entries_push(struct node_entries *x, const struct raft_entry *e)
-{
-    if (x->head == x->count)
-        x->head = x->count = 0;
-    if (x->count == x->room) {
-        x->room = MAX(2 * x->room, (size_t)64);
-        x->e = mem_grow(x->e, x->room, sizeof *x->e);
-    }
-    x->e[x->count] = *e;
-    if (e->data)
-        (void)raft_data_ref(e->data);
-    x->count++;
-}
-
-static void entries_reset(struct node_entries *x)
-{
-    for (; x->head < x->count; x->head++)
-        raft_data_unref(x->e[x->head].data);
-    x->head = x->count = 0;
-}
-
-void node_entries_done(struct node_entries *x)
-{
-    entries_reset(x);
-    free(x->e);
-    *x = (struct node_entries){0};
-}
-
 /* false: the log has no room. */
 static bool append(struct node *n, const struct log_hard *hard, const struct raft_entry *e,
                    size_t count, uint64_t token)
@@ -77,7 +49,7 @@ static bool append_held(struct node *n)
         return true;
     if (!append(n, h->hard_changed ? &h->hard : NULL, h->entries.e, h->entries.count, h->token))
         return false;
-    entries_reset(&h->entries);
+    node_entries_reset(&h->entries);
     h->any = false;
     return true;
 }
@@ -138,8 +110,8 @@ static void apply_command(struct node *n, const struct raft_entry *e)
 void node_apply(struct node *n)
 {
     struct node_entries *q = &n->to_apply;
-    for (size_t i = 0; i < APPLY_STEP_MAX && q->head < q->count && !n->dead; i++) {
-        struct raft_entry e = q->e[q->head++]; /* the reference is ours now */
+    for (size_t i = 0; i < APPLY_STEP_MAX && node_entries_count(q) && !n->dead; i++) {
+        struct raft_entry e = node_entries_take(q);
         if (e.type == RAFT_ENTRY_COMMAND) {
             apply_command(n, &e);
         } else {
@@ -148,6 +120,6 @@ void node_apply(struct node *n)
         }
         raft_data_unref(e.data);
     }
-    if (q->head < q->count)
+    if (node_entries_count(q))
         n->busy = true;
 }

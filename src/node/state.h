@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/rng.h"
+#include "node/entries.h"
 #include "node/images.h"
 #include "node/inflight.h"
 #include "node/node.h"
@@ -18,12 +19,6 @@ struct node_load {
     struct cluster *cluster;         /* from it */
     struct raft_entry *entries;
     size_t count, room;
-};
-
-/* Entries with references of their own. */
-struct node_entries {
-    struct raft_entry *e;
-    size_t head, count, room;
 };
 
 /* A ready that the log had no room for. */
@@ -112,8 +107,6 @@ void node_new_uid(struct node *n, char out[OBJECT_UID_MAX]);
 /* --- apply.c --- */
 void node_write_out(struct node *n); /* what raft has ready: to the log, and to be applied */
 void node_apply(struct node *n);     /* some of what is committed and durable */
-void node_entries_push(struct node_entries *x, const struct raft_entry *e); /* takes a reference */
-void node_entries_done(struct node_entries *x);
 
 /* --- recover.c --- */
 void node_load_done(struct node_load *l);
