@@ -161,9 +161,9 @@ uint64_t node_deadline_ms(const struct node *n)
         return 0;
     if (n->dead)
         return UINT64_MAX;
-    uint64_t log_ms = n->log_retry_ms;
-    if (log_ms == UINT64_MAX && (node_snapshot_busy(n) || node_entries_count(&n->to_apply)))
+    if (node_entries_count(&n->to_apply))
         return 0;
+    uint64_t log_ms = MIN(n->log_retry_ms, node_snapshot_deadline_ms(n));
     uint64_t waiters_ms = MIN(heap_first_key(&n->proposals.due), heap_first_key(&n->reads.due));
     return min3(min3(log_ms, waiters_ms, node_hello_deadline_ms(n)), reconcile_deadline_ms(n),
                 images_deadline_ms(n));

@@ -25,7 +25,7 @@ static void begin(struct node *n)
     ensure(s->index == n->command_index);
     buf_init(&s->chunk, LOG_CHUNK_MAX);
     s->packed = s->last = s->sent = false;
-    s->bytes = 0;
+    s->bytes = s->retry_ms = 0;
     s->from_bytes = n->command_bytes;
 }
 
@@ -46,7 +46,7 @@ void node_snapshot_step(struct node *n)
             return;
         begin(n);
     }
-    if (s->sent || (n->log_retry_ms != UINT64_MAX && node_now_ms(n) < n->log_retry_ms))
+    if (node_now_ms(n) < node_snapshot_deadline_ms(n))
         return;
     if (!s->packed) {
         buf_reset(&s->chunk);
@@ -57,17 +57,23 @@ void node_snapshot_step(struct node *n)
     enum status st = n->log->snapshot(n->log, s->index, s->term, buf_view(&s->chunk), s->last);
     ensure(st == ST_OK || st == ST_LIMIT);
     if (st == ST_LIMIT) {
-        n->log_retry_ms = node_now_ms(n) + LOG_RETRY_MS;
+        s->retry_ms = node_now_ms(n) + LOG_RETRY_MS;
         return;
     }
+    s->retry_ms = 0;
     s->bytes += s->chunk.len;
     s->packed = false;
     s->sent = s->last;
 }
 
-bool node_snapshot_busy(const struct node *n)
+uint64_t node_snapshot_deadline_ms(const struct node *n)
 {
-    return n->snapshot.from ? !n->snapshot.sent : due(n);
+    const struct node_snapshot *s = &n->snapshot;
+    if (!s->from)
+        return due(n) ? 0 : UINT64_MAX;
+    if (s->sent)
+        return UINT64_MAX;
+    return n->held.any ? n->log_retry_ms : s->retry_ms; /* entries go first */
 }
 
 void node_snapshot_durable(struct node *n, uint64_t index)

@@ -37,6 +37,7 @@ struct node_snapshot {
     struct buf chunk; /* packed, not yet taken by the log */
     bool packed, last;
     bool sent;           /* all of it; the log has still to say that it is durable */
+    uint64_t retry_ms;   /* the log took no chunk; 0: it does */
     uint64_t bytes;      /* of what was sent */
     uint64_t from_bytes; /* node.command_bytes as of it */
     uint64_t done_index; /* of the newest that is durable */
@@ -77,7 +78,7 @@ struct node {
     struct log_events log_events;
     struct node_held held;
     struct node_entries to_apply;
-    uint64_t log_retry_ms; /* the log was full; UINT64_MAX: it was not */
+    uint64_t log_retry_ms; /* of what is held; UINT64_MAX: nothing is */
     struct node_snapshot snapshot;
 
     struct waiters proposals, reads;
@@ -126,5 +127,5 @@ void node_read_step(struct node *n);
 /* --- snapshot.c --- */
 void node_snapshot_step(struct node *n);
 void node_snapshot_durable(struct node *n, uint64_t index);
-bool node_snapshot_busy(const struct node *n);
+uint64_t node_snapshot_deadline_ms(const struct node *n); /* UINT64_MAX: nothing is to be sent */
 void node_snapshot_done(struct node_snapshot *s);

@@ -68,10 +68,18 @@ static void push_flight(struct check *c, uint64_t token)
     c->flight[c->flight_count++] = (struct check_flight){token, c->last, c->hard};
 }
 
+/* A run writes too little to fill the queue of a real log: it is full by chance. */
+static bool is_full(struct check *c)
+{
+    return rng_chance(&c->sim->disk, c->sim->faults.log_full);
+}
+
 static enum status append(struct log *l, const struct log_hard *hard,
                           const struct log_entry *entries, size_t count, uint64_t token)
 {
     struct check *c = CONTAINER_OF(l, struct check, log);
+    if (is_full(c))
+        return ST_LIMIT;
     enum status s = c->inner->append(c->inner, hard, entries, count, token);
     if (s != ST_OK)
         return s;
@@ -93,6 +101,8 @@ static enum status snapshot(struct log *l, uint64_t index, uint64_t term, struct
                             bool last)
 {
     struct check *c = CONTAINER_OF(l, struct check, log);
+    if (is_full(c))
+        return ST_LIMIT;
     enum status s = c->inner->snapshot(c->inner, index, term, chunk, last);
     if (s != ST_OK)
         return s;

@@ -52,6 +52,7 @@ void faults_choose(struct faults *f, struct rng *r)
     f->sync_error = maybe(r, 1, 8);
     f->read_error = maybe(r, 1, 20);
     f->slow_disk = maybe(r, 5, 100);
+    f->log_full = maybe(r, 5, 200);
     f->vm_start_fails = maybe(r, 50, 500);
     f->vm_never_answers = maybe(r, 20, 200);
     f->vm_hangs_on_stop = maybe(r, 50, 500);
@@ -83,6 +84,7 @@ void faults_stop(struct faults *f)
         .orphans = f->orphans,
         .vm_dies_in_look = f->vm_dies_in_look,
         .slow_disk = f->slow_disk,
+        .log_full = f->log_full,
         .slow_disk_ms = f->slow_disk_ms,
         .disk_us = f->disk_us,
         .batch_max = f->batch_max,

@@ -25,6 +25,7 @@ struct faults {
     uint32_t sync_error;
     uint32_t read_error;
     uint32_t slow_disk;
+    uint32_t log_full; /* of what the node asks of its log */
     uint32_t vm_start_fails;
     uint32_t vm_never_answers;
     uint32_t vm_hangs_on_stop;

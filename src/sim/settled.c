@@ -96,7 +96,7 @@ static enum status check_orphans(const struct cluster *c, const struct sim_vmm *
     return ST_OK;
 }
 
-enum status settled(const struct node *n, const struct sim_vmm *vmm, const struct sim_blob *blob,
+enum status settled(struct node *n, const struct sim_vmm *vmm, const struct sim_blob *blob,
                     struct fault *why)
 {
     const struct cluster *c = node_cluster(n);
@@ -106,6 +106,9 @@ enum status settled(const struct node *n, const struct sim_vmm *vmm, const struc
     if (v.news || v.waiting || v.vms_starting)
         return fault_set(why, ST_FAILED, "%zu reports wait, %zu commands, %zu VMs start", v.news,
                          v.waiting, v.vms_starting);
+    struct clock *clock = node_clock(n);
+    if (node_deadline_ms(n) <= clock->now_ms(clock))
+        return fault_set(why, ST_FAILED, "the node does not come to rest");
     MAP_EACH(cluster_table(c, OBJECT_OPERATION), id, op)
         if (object_operation(op)->phase == PB__OPERATION_PHASE__OPERATION_RUNNING)
             return fault_set(why, ST_FAILED, "operation %s on %s has no end",

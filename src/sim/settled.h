@@ -8,5 +8,5 @@
 #include "sim/vmm.h"
 
 /* ST_FAILED, and the first thing that is not. */
-MUST_USE enum status settled(const struct node *n, const struct sim_vmm *vmm,
-                             const struct sim_blob *blob, struct fault *why);
+MUST_USE enum status settled(struct node *n, const struct sim_vmm *vmm, const struct sim_blob *blob,
+                             struct fault *why);

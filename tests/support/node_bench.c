@@ -48,7 +48,7 @@ static enum status log_snapshot(struct log *l, uint64_t index, uint64_t term, st
                                 bool last)
 {
     struct bench *b = CONTAINER_OF(l, struct bench, log);
-    if (b->log_full)
+    if (b->log_full || b->chunks_full)
         return ST_LIMIT;
     if (index != b->snapshot_index) {
         buf_reset(&b->snapshot);

@@ -21,7 +21,7 @@ struct bench {
     struct log_entry entry[BENCH_LOG_MAX]; /* by index; data is ours */
     uint64_t last, token, snapshot_index, snapshot_term, first_kept;
     struct buf snapshot;
-    bool snapshot_whole, log_full;
+    bool snapshot_whole, log_full, chunks_full; /* it takes nothing, no chunks */
     size_t chunk_max;
     uint64_t snapshot_entries, snapshot_log_max; /* of the next start */
 

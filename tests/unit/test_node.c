@@ -287,6 +287,28 @@ TEST(node_saves_the_state_when_the_log_has_grown_by_as_much)
     bench_finish(&b);
 }
 
+TEST(node_sleeps_again_after_a_chunk_of_a_snapshot_was_refused)
+{
+    struct bench b;
+    struct answer a;
+    bench_start(&b);
+    b.snapshot_entries = 20;
+    CHECK_EQ(ST_OK, bench_start_again(&b, NULL));
+    bench_settle(&b);
+    b.chunks_full = true;
+    for (unsigned i = 0; i < 30; i++)
+        CHECK_EQ(ST_OK, bench_put_tenant(&b, i, &a));
+    bench_settle(&b);
+    CHECK_EQ(30, a.count); /* commands go on */
+    CHECK(node_deadline_ms(b.n) > b.now_ms && node_deadline_ms(b.n) <= b.now_ms + 10);
+    b.chunks_full = false;
+    b.now_ms += 10;
+    bench_settle(&b);
+    CHECK_EQ(1, node_view(b.n).snapshots);
+    CHECK(node_deadline_ms(b.n) == UINT64_MAX);
+    bench_finish(&b);
+}
+
 struct asker {
     struct bench *b;
     unsigned asked, answered, more;
