@@ -8,7 +8,8 @@ struct journal_inline {
     struct log log;
     struct journal *journal;
     struct list queue;
-    size_t count, cost;
+    size_t count;
+    struct request_load load;
     bool failed;
 };
 
@@ -21,14 +22,14 @@ static void push(struct journal_inline *i, struct request *r)
 {
     list_push(&i->queue, &r->item);
     i->count++;
-    i->cost += r->cost;
+    request_load_add(&i->load, r);
 }
 
 static enum status append(struct log *l, const struct log_hard *hard,
                           const struct log_entry *entries, size_t count, uint64_t token)
 {
     struct journal_inline *i = self(l);
-    if (i->cost + request_cost(entries, count) > LOG_QUEUE_MAX)
+    if (i->load.all + request_cost(entries, count) > LOG_QUEUE_MAX)
         return ST_LIMIT;
     push(i, request_append(hard, entries, count, token));
     return ST_OK;
@@ -38,7 +39,7 @@ static enum status snapshot(struct log *l, uint64_t index, uint64_t term, struct
                             bool last)
 {
     struct journal_inline *i = self(l);
-    if (i->cost + LOG_REQUEST_COST + chunk.len > LOG_QUEUE_MAX)
+    if (!request_chunk_fits(&i->load, chunk.len))
         return ST_LIMIT;
     push(i, request_snapshot(index, term, chunk, last));
     return ST_OK;
@@ -100,8 +101,7 @@ size_t journal_inline_run(struct journal_inline *i, size_t count_max)
     LIST_EACH(it, &done)
         count++;
     i->count -= count;
-    size_t cost = request_tell(&done, i->log.events); /* which may append */
-    i->cost -= cost;
+    request_tell(&done, i->log.events, &i->load); /* which may append */
     return count;
 }
 

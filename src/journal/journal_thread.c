@@ -18,7 +18,7 @@ struct journal_thread {
     /* Of the loop's thread. */
     struct mailbox *mailbox;
     const struct journal_meter *meter;
-    size_t cost; /* of all requests that were not told yet */
+    struct request_load load; /* of all requests that were not told yet */
     struct journal_view view;
     pthread_t thread;
 
@@ -67,7 +67,7 @@ static void move_all(struct list *from, struct list *to)
 
 static enum status push(struct journal_thread *t, struct request *r)
 {
-    t->cost += r->cost;
+    request_load_add(&t->load, r);
     lock(t);
     list_push(&t->queue, &r->item);
     unlock(t);
@@ -79,7 +79,7 @@ static enum status append(struct log *l, const struct log_hard *hard,
                           const struct log_entry *entries, size_t count, uint64_t token)
 {
     struct journal_thread *t = self(l);
-    if (t->cost + request_cost(entries, count) > LOG_QUEUE_MAX)
+    if (t->load.all + request_cost(entries, count) > LOG_QUEUE_MAX)
         return ST_LIMIT;
     return push(t, request_append(hard, entries, count, token));
 }
@@ -88,7 +88,7 @@ static enum status snapshot(struct log *l, uint64_t index, uint64_t term, struct
                             bool last)
 {
     struct journal_thread *t = self(l);
-    if (t->cost + LOG_REQUEST_COST + chunk.len > LOG_QUEUE_MAX)
+    if (!request_chunk_fits(&t->load, chunk.len))
         return ST_LIMIT;
     return push(t, request_snapshot(index, term, chunk, last));
 }
@@ -126,8 +126,7 @@ static void tell(void *ctx)
 
     if (t->meter)
         measure(t, &done);
-    size_t cost = request_tell(&done, t->log.events); /* which may ask for more */
-    t->cost -= cost;
+    request_tell(&done, t->log.events, &t->load); /* which may ask for more */
     if (failed)
         t->log.events->failed(t->log.events->ctx, &t->failure);
 }
@@ -267,5 +266,5 @@ struct journal_view journal_thread_view(const struct journal_thread *t)
 
 size_t journal_thread_queued(const struct journal_thread *t)
 {
-    return t->cost;
+    return t->load.all;
 }

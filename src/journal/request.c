@@ -16,6 +16,12 @@ size_t request_cost(const struct log_entry *entries, size_t count)
     return cost;
 }
 
+bool request_chunk_fits(const struct request_load *l, size_t chunk_size)
+{
+    size_t cost = LOG_REQUEST_COST + chunk_size;
+    return l->all + cost <= LOG_QUEUE_MAX && l->chunks + cost <= LOG_CHUNKS_MAX;
+}
+
 struct request *request_append(const struct log_hard *hard, const struct log_entry *entries,
                                size_t count, uint64_t token)
 {
@@ -112,20 +118,30 @@ enum status request_perform(struct journal *j, struct list *queue, size_t count_
     return s;
 }
 
-size_t request_tell(struct list *done, const struct log_events *events)
+static size_t chunk_cost(const struct request *r)
 {
-    size_t cost = 0;
+    return r->kind == REQUEST_SNAPSHOT ? r->cost : 0;
+}
+
+void request_load_add(struct request_load *l, const struct request *r)
+{
+    l->all += r->cost;
+    l->chunks += chunk_cost(r);
+}
+
+void request_tell(struct list *done, const struct log_events *events, struct request_load *load)
+{
     while (!list_empty(done)) {
         struct request *r = from_item(done->next);
         list_cut(&r->item);
-        cost += r->cost;
+        load->all -= r->cost;
+        load->chunks -= chunk_cost(r);
         if (r->kind == REQUEST_APPEND)
             events->appended(events->ctx, r->token);
         else if (r->kind == REQUEST_SNAPSHOT && r->last)
             events->snapshotted(events->ctx, r->index);
         free(r);
     }
-    return cost;
 }
 
 void request_drop(struct list *queue)

@@ -7,6 +7,14 @@
 #include "base/list.h"
 #include "journal/journal.h"
 
+/* What waits takes so much of LOG_QUEUE_MAX, its chunks so much of LOG_CHUNKS_MAX. */
+struct request_load {
+    size_t all, chunks;
+};
+
+/* Is there room for a chunk of a snapshot? */
+bool request_chunk_fits(const struct request_load *l, size_t chunk_size);
+
 /* How much `count` entries take of LOG_QUEUE_MAX, in one request. */
 size_t request_cost(const struct log_entry *entries, size_t count);
 
@@ -43,6 +51,8 @@ MUST_USE struct request *request_compact(uint64_t first_kept);
 MUST_USE enum status request_perform(struct journal *j, struct list *queue, size_t count_max,
                                      struct list *done, struct fault *why);
 
-/* Tell `events` of all in `done`, in order, and free them. Returns the sum of their costs. */
-size_t request_tell(struct list *done, const struct log_events *events);
+void request_load_add(struct request_load *l, const struct request *r);
+
+/* Tell `events` of all in `done`, in order, and free them. Each is taken out of `load` before. */
+void request_tell(struct list *done, const struct log_events *events, struct request_load *load);
 void request_drop(struct list *queue); /* free all, telling nobody */

@@ -52,7 +52,8 @@ struct log {
      *
      * If the log does not hold (index, term), because the snapshot came from a peer, it replaces the
      * log: all entries are dropped, and the next one appended is index + 1.
-     * ST_LIMIT when the queue is full: the chunk was not taken.
+     * ST_LIMIT when the queue is full, or holds LOG_CHUNKS_MAX bytes of chunks (LOG_REQUEST_COST of each
+     * included), so that entries wait for little: the chunk was not taken.
      */
     enum status (*snapshot)(struct log *l, uint64_t index, uint64_t term, struct str chunk,
                             bool last);
@@ -68,6 +69,7 @@ enum {
     LOG_QUEUE_MAX = 64 << 20,
     LOG_REQUEST_COST = 128, /* what a request counts for, beside its data */
     LOG_ENTRY_COST = 64,    /* likewise each entry */
+    LOG_CHUNKS_MAX = LOG_CHUNK_MAX + LOG_REQUEST_COST, /* of LOG_QUEUE_MAX; one always fits */
 };
 
 /* What a log holds when it is opened, told by the adapter before the node runs. */

@@ -525,3 +525,32 @@ TEST(journal_inline_queue_has_a_limit)
     journal_inline_close(r.journal);
     memdisk_free(m);
 }
+
+/* A large state must not put itself before what users write. */
+TEST(journal_inline_snapshot_takes_little_of_the_queue)
+{
+    static struct run r;
+    static struct loaded l;
+    static char bytes[128 << 10];
+    struct memdisk *m = memdisk_new();
+    CHECK_EQ(ST_OK, open_run(&r, m, &l, NULL));
+    struct log_entry e = {.index = 1, .term = 1, .data = STR("x")};
+    CHECK_EQ(ST_OK, append(&r, NULL, &e, 1));
+    while (journal_inline_run(r.journal, SIZE_MAX) > 0)
+        continue;
+    struct log *log = journal_inline_log(r.journal);
+    size_t sent = 0;
+    while (log->snapshot(log, 1, 1, (struct str){bytes, sizeof bytes}, false) == ST_OK)
+        sent += sizeof bytes;
+    CHECK(sent > 0 && sent <= LOG_CHUNKS_MAX);
+    e.index++;
+    CHECK_EQ(ST_OK, append(&r, NULL, &e, 1)); /* behind at most so much */
+    CHECK_EQ(1, journal_inline_run(r.journal, SIZE_MAX));
+    CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, (struct str){bytes, sizeof bytes}, false));
+    while (journal_inline_run(r.journal, SIZE_MAX) > 0)
+        continue;
+    static char whole[LOG_CHUNK_MAX]; /* there is always room for one */
+    CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, (struct str){whole, sizeof whole}, true));
+    journal_inline_close(r.journal);
+    memdisk_free(m);
+}

@@ -186,6 +186,29 @@ TEST(journal_thread_queue_is_bounded)
     memdisk_free(m);
 }
 
+TEST(journal_thread_snapshot_takes_little_of_the_queue)
+{
+    struct bench b = {0};
+    static char bytes[128 << 10];
+    struct memdisk *m = memdisk_new();
+    start(&b, memdisk_port(m));
+    struct log *l = journal_thread_log(b.journal);
+    CHECK_EQ(ST_OK, put(&b, 1, "x"));
+    turn_until_told(&b, 1);
+    size_t sent = 0; /* nothing is given back while the loop does not turn */
+    while (l->snapshot(l, 1, 1, (struct str){bytes, sizeof bytes}, false) == ST_OK)
+        sent += sizeof bytes;
+    CHECK(sent > 0 && sent <= LOG_CHUNKS_MAX);
+    CHECK_EQ(ST_OK, put(&b, 2, "y"));
+    turn_until_told(&b, 2);
+    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, (struct str){bytes, sizeof bytes}, true));
+    CHECK_EQ(ST_OK, put(&b, 3, "z"));
+    turn_until_told(&b, 3);
+    CHECK_EQ(1, b.snapshot);
+    stop(&b);
+    memdisk_free(m);
+}
+
 /* --- on a real disk --- */
 
 TEST(journal_on_a_real_disk_is_there_again)
