@@ -65,10 +65,11 @@ const struct config_key config_keys[] = {
     {"journal.segment_size", SIZE(journal.segment_size, 8 * MIB, 1 * GIB), .initial = "16MiB",
      .doc = "Size of one file of the log; its space is taken from the disk in advance."},
     {"journal.snapshot_entries", INTEGER(journal.snapshot_entries, 10, 1000000), .initial = "1000",
-     .doc = "Log entries after which the state is saved anew, once they are as large as it, or "
-            "16 MiB."},
+     .doc = "Log entries after which the state is saved anew, once they are as large as it; it is "
+            "saved after 16 MiB of them in any case."},
     {"journal.trailing_entries", INTEGER(journal.trailing_entries, 0, 1000000), .initial = "500",
-     .doc = "Log entries kept behind a saved state, for members that are a little late."},
+     .doc = "Log entries kept behind a saved state, for members that are a little late; 4 MiB of "
+            "them at most."},
 
     {"log.level", WORD(log.level, levels), .initial = "info", .live = true,
      .doc = "Least severe events that are written."},

@@ -74,7 +74,7 @@ static void log_failed(void *ctx, const struct fault *why)
 struct node *node_new(const struct node_config *c, const struct node_ports *p)
 {
     require(c->name && c->cluster_name && c->facts && c->snapshot_entries > 0 &&
-            c->backoff_min_ms > 0);
+            c->snapshot_log_max > 0 && c->backoff_min_ms > 0);
     struct node *n = NEW(struct node);
     n->ports = *p;
     n->config = *c;

@@ -48,9 +48,11 @@ struct node_config {
     const Pb__NodeFacts *facts; /* kept by copy */
     struct limits limits;       /* of the state: the default ones, but in tests */
     uint64_t seed;              /* of back-offs' jitter */
-    uint64_t snapshot_entries; /* at least so many applied entries from snapshot to snapshot, ... */
-    uint64_t snapshot_log_max; /* ... and as many bytes of commands as the last one had, or these */
-    uint64_t trailing_entries; /* so many stay in the log behind a snapshot */
+    /* The state is saved after so many entries, if they have as many bytes as it had when it was saved
+     * last; and after so many bytes of commands, however few they are. Both above 0. */
+    uint64_t snapshot_entries, snapshot_log_max;
+    /* So many stay in the log behind a snapshot, of no more than a fourth of snapshot_log_max. */
+    uint64_t trailing_entries;
     uint64_t start_timeout_ms; /* a guest that has not answered by then has failed to start */
     uint64_t backoff_min_ms, backoff_max_ms; /* between restarts by policy */
     uint64_t backoff_reset_ms; /* a VM that ran for so long starts again from backoff_min_ms */

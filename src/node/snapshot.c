@@ -4,16 +4,21 @@
  */
 #include "node/state.h"
 
-enum { LOG_RETRY_MS = 5 };
+enum {
+    LOG_RETRY_MS = 5,
+    TRAIL_PART = 4, /* of snapshot_log_max: so much of the log stays behind a snapshot, at most */
+};
 
 /* A snapshot costs what the whole state does, however little has changed. It waits until the log has
- * grown by as much, so that snapshots never cost more than the log does; and no longer than the limit,
- * so that a large state does not make for a long start. */
+ * grown by as much, so that snapshots never cost more than the log does; but no longer than the limit,
+ * by however few entries it was reached, since all of the log is in memory, and read at each start. */
 static bool due(const struct node *n)
 {
     const struct node_snapshot *s = &n->snapshot;
-    return n->command_index >= s->done_index + n->config.snapshot_entries &&
-           n->command_bytes - s->done_from_bytes >= MIN(s->done_bytes, n->config.snapshot_log_max);
+    uint64_t bytes = n->command_bytes - s->done_from_bytes;
+    return bytes >= n->config.snapshot_log_max ||
+           (bytes >= s->done_bytes &&
+            n->command_index >= s->done_index + n->config.snapshot_entries);
 }
 
 static void begin(struct node *n)
@@ -86,9 +91,8 @@ void node_snapshot_durable(struct node *n, uint64_t index)
     s->done_bytes = s->bytes;
     s->done_from_bytes = s->from_bytes;
     n->snapshots++;
-    uint64_t trail = n->config.trailing_entries;
-    uint64_t first_kept = index + 1 > trail ? index + 1 - trail : 1;
-    first_kept = MAX(first_kept, raft_view(n->raft).first);
+    uint64_t first_kept = raft_trail_first(n->raft, index, n->config.trailing_entries,
+                                           n->config.snapshot_log_max / TRAIL_PART);
     raft_compact(n->raft, index, first_kept);
     n->log->compact(n->log, first_kept);
     n->busy = true;

@@ -102,6 +102,11 @@ void raft_applied(struct raft *r, uint64_t index);
  * index <= applied; first_kept <= index + 1. */
 void raft_compact(struct raft *r, uint64_t index, uint64_t first_kept);
 
+/* The first of the entries up to `index` that are kept and of which, together, there are no more than
+ * count_max and no more data than bytes_max; index + 1 when there are none. index <= applied. */
+uint64_t raft_trail_first(const struct raft *r, uint64_t index, uint64_t count_max,
+                          uint64_t bytes_max);
+
 struct raft_view {
     enum raft_role role;
     uint32_t leader; /* 0: unknown */

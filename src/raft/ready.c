@@ -92,6 +92,20 @@ void raft_applied(struct raft *r, uint64_t index)
     r->applied = index;
 }
 
+uint64_t raft_trail_first(const struct raft *r, uint64_t index, uint64_t count_max,
+                          uint64_t bytes_max)
+{
+    require(index <= r->applied);
+    uint64_t first = index + 1;
+    for (; first > r->log.first && count_max > 0; first--, count_max--) {
+        size_t len = raft_entry_len(raft_log_at(&r->log, first - 1));
+        if (len > bytes_max)
+            break;
+        bytes_max -= len;
+    }
+    return first;
+}
+
 void raft_compact(struct raft *r, uint64_t index, uint64_t first_kept)
 {
     require(index <= r->applied && first_kept <= index + 1);

@@ -229,7 +229,7 @@ static void configure(struct machine *m, struct node_config *c, Pb__NodeFacts *f
     c->limits = s->faults.limits;
     c->seed = rng_next(&s->world);
     c->snapshot_entries = s->faults.snapshot_entries;
-    c->snapshot_log_max = 0; /* as often as may be: a state so small would see few */
+    c->snapshot_log_max = rng_range(&s->world, 1 << 10, 32 << 10);
     c->trailing_entries = s->faults.trailing_entries;
     c->start_timeout_ms = 4000;
     c->backoff_min_ms = 100;

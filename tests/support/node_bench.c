@@ -180,6 +180,7 @@ static void init(struct bench *b)
         .now_ms = 1000,
         .wall_ns = 5000000000,
         .snapshot_entries = 1000,
+        .snapshot_log_max = 16 << 20,
     };
     buf_init(&b->snapshot, 64 << 20);
 }

@@ -234,6 +234,9 @@ TEST(node_takes_snapshots_in_pieces_and_starts_from_them)
     struct answer a;
     struct fault why;
     bench_start(&b);
+    b.snapshot_log_max = 85000; /* what is saved is larger than a thousand commands */
+    CHECK_EQ(ST_OK, bench_start_again(&b, &why));
+    bench_settle(&b);
     for (unsigned i = 0; i < 2200; i++) {
         CHECK_EQ(ST_OK, bench_put_tenant(&b, i, &a));
         if (i % 50 == 0)
@@ -284,6 +287,30 @@ TEST(node_saves_the_state_when_the_log_has_grown_by_as_much)
         CHECK(grown >= size);
         CHECK(grown - b.entry[b.snapshot_index].data.len < size);
     }
+    bench_finish(&b);
+}
+
+/* Few commands may be a long log: it is in memory, and read at each start. */
+TEST(node_saves_the_state_when_the_log_is_long_however_few_its_entries)
+{
+    struct bench b;
+    struct answer a = {0};
+    static char text[50000];
+    bench_start(&b);
+    b.snapshot_log_max = 1 << 20;
+    CHECK_EQ(ST_OK, bench_start_again(&b, NULL));
+    bench_settle(&b);
+    memset(text, 'x', sizeof text - 1);
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.actor = text;
+    for (unsigned i = 1; i <= 50; i++) {
+        CHECK_EQ(ST_OK, node_propose(b.n, &cmd, UINT64_MAX, answer_told, &a, NULL));
+        bench_settle(&b);
+        CHECK_EQ(i * sizeof text >> 20, node_view(b.n).snapshots);
+    }
+    struct raft_view v = node_view(b.n).raft;
+    CHECK((v.last + 1 - v.first) * sizeof text <= (1 << 20) + (256 << 10));
+    CHECK(b.snapshot_index + 1 - b.first_kept == 5); /* the bench's 10 would be too long */
     bench_finish(&b);
 }
 

@@ -201,6 +201,26 @@ TEST(raft_compacts_and_goes_on)
     raft_free(r);
 }
 
+TEST(raft_trail_is_as_long_as_both_limits_allow)
+{
+    struct raft *r = start_leader(); /* entry 1 has no data */
+    uint64_t index;
+    for (int i = 0; i < 9; i++)
+        CHECK_EQ(ST_OK, propose(r, "12345", &index));
+    settle(r);
+    CHECK_EQ(11, raft_trail_first(r, 10, 0, 1000));
+    CHECK_EQ(8, raft_trail_first(r, 10, 3, 1000));
+    CHECK_EQ(9, raft_trail_first(r, 10, 3, 14));
+    CHECK_EQ(8, raft_trail_first(r, 10, 3, 15));
+    CHECK_EQ(7, raft_trail_first(r, 8, 2, 1000));
+    CHECK_EQ(1, raft_trail_first(r, 10, 1000, 1000));
+    raft_compact(r, 10, 6);
+    CHECK_EQ(6, raft_trail_first(r, 10, 1000, 1000));
+    raft_compact(r, 10, 11);
+    CHECK_EQ(11, raft_trail_first(r, 10, 1000, 1000));
+    raft_free(r);
+}
+
 TEST(raft_refuses_a_log_that_cannot_be)
 {
     struct raft_config c;
