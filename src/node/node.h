@@ -135,7 +135,8 @@ void node_watch_cut(struct node_watch *w);
 
 /* Stop all VMs of this node gracefully; kill those that still run at deadline_ms, on clock->now_ms.
  * What is wanted of them stays as it is: they start again with the host, or with the node. done is
- * called, from within node_step, when none runs and the state knows so, or the node is dead. */
+ * called, from within node_step, when none runs and the state knows so, or the node is dead. Not while
+ * another call waits for that. */
 void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx), void *ctx);
 
 /* --- watching the node itself --- */

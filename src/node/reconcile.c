@@ -416,7 +416,7 @@ static void host_step(struct node *n)
 {
     struct reconcile *r = &n->reconcile;
     bool quiet = r->look == LOOK_DONE && r->running == 0 && r->reporting == 0 &&
-                 list_empty(&r->news) && list_empty(&r->dirty);
+                 list_empty(&r->news) && !heap_first(&r->retries) && list_empty(&r->dirty);
     if (!r->host_done || !quiet)
         return;
     void (*done)(void *ctx) = r->host_done;
@@ -461,6 +461,7 @@ uint64_t reconcile_deadline_ms(const struct node *n)
 void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx), void *ctx)
 {
     struct reconcile *r = &n->reconcile;
+    require(!r->host_done);
     r->host_down = true;
     r->host_deadline_ms = deadline_ms;
     r->host_done = done;

@@ -297,14 +297,14 @@ static uint64_t due_ms(const struct vm_machine *m, const struct vm_wish *w)
 }
 
 /* Where it stands again when what was asked for did not happen. */
-static enum vm_state fall_back(enum vm_state s)
+static enum vm_state fall_back(const struct vm_machine *m)
 {
-    switch (s) {
+    switch (m->state) {
     case VM_STATE_PAUSING: return VM_STATE_RUNNING;
     case VM_STATE_RESUMING: return VM_STATE_PAUSED;
     case VM_STATE_KILLING: return VM_STATE_RUNNING;
-    case VM_STATE_REMOVING: return VM_STATE_OFF;
-    default: return s;
+    case VM_STATE_REMOVING: return m->running ? VM_STATE_RUNNING : VM_STATE_OFF;
+    default: return m->state;
     }
 }
 
@@ -317,7 +317,7 @@ enum vm_action vm_machine_step(struct vm_machine *m, const struct vm_wish *w)
             m->stop = VM_STOP_START_TIMEOUT;
         if (m->state == VM_STATE_STARTING || m->state == VM_STATE_STOPPING)
             return move_kill(m, w);
-        m->state = fall_back(m->state);
+        m->state = fall_back(m);
     }
     if (m->state == VM_STATE_STOPPING && m->ask_again) {
         m->ask_again = false;
@@ -372,7 +372,7 @@ static void refused(struct vm_machine *m, const struct vm_wish *w, const struct 
     if (m->state == VM_STATE_STARTING)
         vm_machine_start_failed(m, w, e->detail);
     else
-        m->state = fall_back(m->state); /* of a power-down nothing: its deadline stands */
+        m->state = fall_back(m); /* of a power-down nothing: its deadline stands */
 }
 
 /* Now it is as if the port had found nothing. */

@@ -299,10 +299,13 @@ static void is_removed(void *ctx, uint64_t arg)
     struct sim_vm *vm = r->vm;
     if (r->life != v->life)
         return; /* the daemon died on the way */
-    vm->order = 0;
-    if (vm->process)
-        process_ends(v, vm, PB__EXIT_CAUSE__EXIT_KILLED);
-    if (rng_chance(&v->sim->guests, v->sim->faults.vm_refuses)) {
+    bool refuses = rng_chance(&v->sim->guests, v->sim->faults.vm_refuses);
+    if (!refuses || rng_chance(&v->sim->guests, 500)) { /* or it gets half way */
+        vm->order = 0;
+        if (vm->process)
+            process_ends(v, vm, PB__EXIT_CAUSE__EXIT_KILLED);
+    }
+    if (refuses) {
         tell_of(v, vm, VMM_REFUSED, "a file is busy");
         return;
     }

@@ -401,28 +401,34 @@ TEST(node_fails_an_image_that_the_state_refuses_as_invalid)
     bench_finish(&b);
 }
 
-TEST(node_reports_again_later_what_the_state_refuses)
+/* The state takes no report of the VM that started first: somebody else knows better. */
+static void make_state_refuse(struct bench *b)
 {
-    struct bench b;
     struct answer a = {0};
-    bench_start(&b);
-    create_image(&b);
-    create_vm(&b, 1, 500);
-    bench_settle(&b);
-    Pb__VmStatus status = PB__VM_STATUS__INIT; /* somebody else knows better */
+    Pb__VmStatus status = PB__VM_STATUS__INIT;
     PROTO_SET(&status, node, 1);
     PROTO_SET(&status, epoch, 1);
     PROTO_SET(&status, incarnation, 9);
     PROTO_SET(&status, phase, PB__VM_PHASE__VM_STARTING);
     Pb__CmdVmReport m = PB__CMD_VM_REPORT__INIT;
-    m.uid = b.started[0];
+    m.uid = b->started[0];
     m.status = &status;
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_VM_REPORT;
     cmd.vm_report = &m;
-    CHECK_EQ(ST_OK, node_propose(b.n, &cmd, UINT64_MAX, answer_told, &a, NULL));
-    bench_settle(&b);
+    CHECK_EQ(ST_OK, node_propose(b->n, &cmd, UINT64_MAX, answer_told, &a, NULL));
+    bench_settle(b);
     CHECK_EQ(ST_OK, a.applied);
+}
+
+TEST(node_reports_again_later_what_the_state_refuses)
+{
+    struct bench b;
+    bench_start(&b);
+    create_image(&b);
+    create_vm(&b, 1, 500);
+    bench_settle(&b);
+    make_state_refuse(&b);
     tell_vm(&b, 0, VMM_READY, 0);
     for (uint64_t refused = 1; refused <= 3; refused++) {
         bench_settle(&b);
@@ -475,6 +481,26 @@ TEST(node_shutdown_is_done_when_no_vm_runs_and_the_state_knows)
         CHECK_EQ(PB__EXIT_CAUSE__EXIT_HOST_SHUTDOWN, vm_of(&b, i)->status->cause);
         CHECK_EQ(PB__POWER__POWER_RUNNING, vm_of(&b, i)->power);
     }
+    bench_finish(&b);
+}
+
+TEST(node_shutdown_waits_for_a_report_that_was_refused)
+{
+    struct bench b;
+    unsigned done = 0;
+    bench_start(&b);
+    create_image(&b);
+    create_vm(&b, 1, 500);
+    bench_settle(&b);
+    make_state_refuse(&b);
+    tell_vm(&b, 0, VMM_READY, 0);
+    bench_settle(&b);
+    node_shutdown(b.n, b.now_ms + 60000, count_down, &done);
+    bench_settle(&b);
+    tell_vm(&b, 0, VMM_EXITED, PB__EXIT_CAUSE__EXIT_GUEST_SHUTDOWN);
+    bench_settle(&b);
+    CHECK_EQ(1, node_view(b.n).news);
+    CHECK_EQ(0, done);
     bench_finish(&b);
 }
 

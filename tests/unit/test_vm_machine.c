@@ -346,6 +346,39 @@ TEST(machine_deletes_by_force_at_once)
     CHECK_EQ(VM_STATE_GONE, b.m.state);
 }
 
+TEST(machine_that_could_not_be_removed_may_still_run)
+{
+    struct bench b;
+    setup_running(&b);
+    b.vm.deleting = b.vm.force = 1;
+    CHECK_EQ(VM_ACTION_REMOVE, step(&b));
+    tell(&b, VMM_REFUSED, 0);
+    CHECK(vm_machine_runs(&b.m));
+    b.w.now_ms = vm_machine_deadline_ms(&b.m, &b.w);
+    CHECK_EQ(VM_ACTION_REMOVE, step(&b));
+    b.w.now_ms = vm_machine_deadline_ms(&b.m, &b.w); /* no answer: asked once more */
+    CHECK_EQ(VM_ACTION_REMOVE, step(&b));
+    tell(&b, VMM_EXITED, PB__EXIT_CAUSE__EXIT_KILLED);
+    tell(&b, VMM_REFUSED, 0);
+    CHECK(!vm_machine_runs(&b.m));
+    b.w.now_ms = vm_machine_deadline_ms(&b.m, &b.w);
+    CHECK_EQ(VM_ACTION_REMOVE, step(&b));
+}
+
+TEST(machine_that_could_not_be_removed_and_ends_then_is_removed)
+{
+    struct bench b;
+    setup_running(&b);
+    b.vm.deleting = b.vm.force = 1;
+    CHECK_EQ(VM_ACTION_REMOVE, step(&b));
+    commit(&b);
+    tell(&b, VMM_REFUSED, 0);
+    tell(&b, VMM_EXITED, PB__EXIT_CAUSE__EXIT_KILLED);
+    commit(&b);
+    b.w.now_ms = vm_machine_deadline_ms(&b.m, &b.w);
+    CHECK_EQ(VM_ACTION_REMOVE, step(&b));
+}
+
 TEST(machine_gives_up_an_intent_that_is_not_wanted_any_more)
 {
     struct bench b;
