@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/units.h"
 #include "crypto/key.h"
 #include "daemon/facts.h"
 #include "daemon/meters.h"
@@ -82,11 +83,23 @@ static void stop(struct daemon *d, enum status s, const struct fault *why)
     loop_stop(d->loop);
 }
 
+static void warn_of_clock(struct daemon *d)
+{
+    char clock[UNITS_TEXT_MAX], state[UNITS_TEXT_MAX];
+    units_time(d->clock.wall_ns(&d->clock), clock);
+    units_time(cluster_time_ns(node_cluster(d->node)), state);
+    LOG(d->log, LOG_WARN, "clock.far_ahead", F_STR("clock", clock), F_STR("state", state),
+        F_STR("msg",
+              "the clock was not believed at the start; the state's time follows it slowly"));
+}
+
 static void tell_ready(struct daemon *d)
 {
     d->ready = true;
     LOG(d->log, LOG_INFO, "daemon.ready", F_STR("name", d->config->name),
         F_STR("socket", d->config->api.socket), F_U64("node", node_number(d->node)));
+    if (node_view(d->node).clock_ahead_ns)
+        warn_of_clock(d);
     (void)sd_notify(0, "READY=1");
 }
 

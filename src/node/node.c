@@ -226,6 +226,7 @@ struct node_view node_view(const struct node *n)
         .reports_refused = r->reports_refused,
         .snapshots = n->snapshots,
         .snapshot_index = n->snapshot.done_index,
+        .clock_ahead_ns = n->time.ahead_ns,
         .waiting = n->proposals.count + n->reads.count,
         .vms = r->vms.count,
         .vms_starting = r->starting,

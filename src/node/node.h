@@ -147,6 +147,8 @@ struct node_view {
     uint64_t proposals, proposals_refused, proposals_timed_out, commands_replayed, commands_joined;
     uint64_t reports, reports_refused;
     uint64_t snapshots, snapshot_index;
+    uint64_t
+        clock_ahead_ns; /* of the state's time at the start, when that was not believed; or 0 */
     size_t waiting;
     size_t vms, vms_starting, vms_running; /* of this node, as it knows them */
     size_t news;                           /* reports that wait or are on their way */

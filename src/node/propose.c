@@ -9,22 +9,38 @@
 enum {
     LEAP_RATE = 60,            /* the clock may gain a minute each second, ... */
     LEAP_MAX_MS = 3600 * 1000, /* ... and an hour at once */
+    AWAY_DAYS_MAX = 400,       /* the node may have been down for so long */
 };
+
+/* What the clock says at the start is believed, unless the node would have to have been down for so
+ * long that it is likelier that nobody has set the clock yet. */
+static void begin_time(struct node *n, uint64_t wall_ns)
+{
+    uint64_t state_ns = cluster_time_ns(n->cluster);
+    uint64_t ahead_ns = wall_ns > state_ns ? wall_ns - state_ns : 0;
+    bool far = state_ns > 0 && ahead_ns / UNITS_NS_PER_S / 86400 >= AWAY_DAYS_MAX;
+    n->time = (struct node_time){
+        .last_ns = far ? state_ns : wall_ns,
+        .last_ms = node_now_ms(n),
+        .budget_ms = LEAP_MAX_MS,
+        .ahead_ns = far ? ahead_ns : 0,
+    };
+}
 
 /*
  * The time for a command. The state's time never goes back, so a clock that leaps into the future
- * would leave it there: while the node runs, leaps are followed at a bounded rate. What the clock
- * says at the start is believed.
+ * would leave it there: leaps are followed at a bounded rate. Until the state is as new as the log,
+ * it is not known what would be a leap; a time that is too early is that of the state.
  */
 static uint64_t command_time(struct node *n)
 {
     struct node_time *t = &n->time;
+    if (n->hello == HELLO_WAIT)
+        return cluster_time_ns(n->cluster);
     uint64_t wall_ns = n->ports.clock->wall_ns(n->ports.clock);
     uint64_t now_ms = node_now_ms(n);
-    if (t->last_ns == 0) {
-        *t = (struct node_time){wall_ns, now_ms, LEAP_MAX_MS};
-        return wall_ns;
-    }
+    if (t->last_ns == 0)
+        begin_time(n, wall_ns);
     uint64_t passed_ms = now_ms - t->last_ms;
     t->budget_ms = MIN(t->budget_ms + passed_ms * LEAP_RATE, (uint64_t)LEAP_MAX_MS);
     uint64_t even_ns = t->last_ns + passed_ms * UNITS_NS_PER_MS;

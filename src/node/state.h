@@ -53,9 +53,10 @@ enum hello {
 
 /* Bounds how fast the state's time may run ahead: command_time(). */
 struct node_time {
-    uint64_t last_ns;   /* of the last command */
+    uint64_t last_ns;   /* of the last command; 0: there was none */
     uint64_t last_ms;   /* monotonic, of then */
     uint64_t budget_ms; /* by which the next may be ahead of the monotonic clock */
+    uint64_t ahead_ns;  /* the clock was at the start, further than is believed; or 0 */
 };
 
 struct node {

@@ -492,3 +492,43 @@ TEST(node_clock_that_leaps_is_followed_at_a_bounded_rate)
     CHECK(cluster_time_ns(node_cluster(b.n)) == t + more);
     bench_finish(&b);
 }
+
+/* As soon as the node takes it, which is before its state is as new as its log. */
+static void put_tenant_early(struct bench *b, unsigned number, struct answer *a)
+{
+    while (bench_put_tenant(b, number, a) == ST_NOT_LEADER) {
+        node_step(b->n);
+        bench_sync(b);
+    }
+    bench_settle(b);
+    CHECK_EQ(ST_OK, a->applied);
+}
+
+/* A board whose clock stands in 2099 until the network corrects it. */
+TEST(node_clock_that_is_far_ahead_at_the_start_is_not_believed)
+{
+    struct bench b;
+    struct answer a;
+    uint64_t hour_ns = UINT64_C(3600) * 1000000000, year_ns = 365 * 24 * hour_ns;
+    bench_start(&b);
+    b.wall_ns += year_ns; /* it may have been off for so long */
+    CHECK_EQ(ST_OK, bench_start_again(&b, NULL));
+    put_tenant_early(&b, 1, &a);
+    uint64_t t = cluster_time_ns(node_cluster(b.n));
+    CHECK_EQ(b.wall_ns, t);
+    CHECK_EQ(0, node_view(b.n).clock_ahead_ns);
+
+    b.wall_ns += 70 * year_ns;
+    CHECK_EQ(ST_OK, bench_start_again(&b, NULL));
+    put_tenant_early(&b, 2, &a);
+    CHECK_EQ(ST_OK, bench_put_tenant(&b, 3, &a));
+    bench_settle(&b);
+    CHECK(cluster_time_ns(node_cluster(b.n)) <= t + hour_ns);
+    CHECK_EQ(70 * year_ns, node_view(b.n).clock_ahead_ns);
+    b.wall_ns -= 70 * year_ns - 2 * hour_ns; /* corrected */
+    b.now_ms += 3600 * 1000;
+    CHECK_EQ(ST_OK, bench_put_tenant(&b, 4, &a));
+    bench_settle(&b);
+    CHECK_EQ(b.wall_ns, cluster_time_ns(node_cluster(b.n)));
+    bench_finish(&b);
+}
