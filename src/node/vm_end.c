@@ -80,10 +80,8 @@ static const char *say(const struct vm_machine *m, const char *detail)
     return detail;
 }
 
-static Pb__VmPhase phase_after(enum vm_stop stop, Pb__ExitCause cause)
+Pb__VmPhase vm_end_phase(Pb__ExitCause cause)
 {
-    if (stop == VM_STOP_WANTED || stop == VM_STOP_HOST)
-        return PB__VM_PHASE__VM_STOPPED;
     switch (cause) {
     case PB__EXIT_CAUSE__EXIT_GUEST_SHUTDOWN:
     case PB__EXIT_CAUSE__EXIT_GUEST_RESET:
@@ -100,7 +98,8 @@ void vm_end(struct vm_machine *m, const struct vm_wish *w, Pb__ExitCause cause, 
     Pb__ExitCause judged = judge(m, cause);
     vm_text(m->status.detail, sizeof m->status.detail, say(m, detail));
     m->status.cause = judged;
-    m->status.phase = phase_after(m->stop, judged);
+    bool wanted = m->stop == VM_STOP_WANTED || m->stop == VM_STOP_HOST;
+    m->status.phase = wanted ? PB__VM_PHASE__VM_STOPPED : vm_end_phase(judged);
     m->status.ended_ns = ended_ns;
     m->status.boot_id[0] = m->status.address[0] = 0;
     m->version++;

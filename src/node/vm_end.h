@@ -15,3 +15,6 @@ void vm_end_rest(struct vm_machine *m, const struct vm_wish *w, Pb__ExitCause ca
 /* Copy a text that a guest or monitor made so that it may be stored: UTF-8 without control
  * characters, cut to `size` with its terminator. */
 void vm_text(char *out, size_t size, const char *text);
+
+/* What a VM that ended so is, if nobody had asked it to. */
+Pb__VmPhase vm_end_phase(Pb__ExitCause cause);

@@ -110,6 +110,16 @@ static void ended_meanwhile(struct vm_machine *m, const struct vm_wish *w,
     vm_end(m, w, cause, detail, f ? f->ended_ns : 0);
 }
 
+/* Had it ended before it was marked as stopping? The state keeps an end until the next: is it that of
+ * this incarnation, and does the port know of no other? */
+static bool ended_before_stop(const struct vm_machine *m, const struct vmm_event *f)
+{
+    const struct vm_status *s = &m->status;
+    if (s->cause == PB__EXIT_CAUSE__EXIT_NONE || !s->started_ns || s->ended_ns < s->started_ns)
+        return false;
+    return !f || !f->ended_ns || f->ended_ns == s->ended_ns;
+}
+
 /* VMs that went down with the host come up with it, if they should. */
 static void rest_after_boot(struct vm_machine *m, const struct vm_wish *w, bool host_booted)
 {
@@ -146,8 +156,14 @@ static void settle_off(struct vm_machine *m, const struct vm_wish *w, const stru
             m->version++;
             return;
         }
-        ended_meanwhile(m, w, current ? f : NULL, host_booted);
-        break;
+        if (m->status.phase != PB__VM_PHASE__VM_STOPPING ||
+            !ended_before_stop(m, current ? f : NULL)) {
+            ended_meanwhile(m, w, current ? f : NULL, host_booted);
+            break;
+        }
+        m->status.phase = vm_end_phase(m->status.cause);
+        m->version++;
+        break; /* what is wanted decides, not a policy */
     case PB__VM_PHASE__VM_STOPPED:
     case PB__VM_PHASE__VM_FAILED:
         if (m->status.cause != PB__EXIT_CAUSE__EXIT_STOPPED &&

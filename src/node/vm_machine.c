@@ -184,6 +184,7 @@ static enum vm_action move_intend(struct vm_machine *m, const struct vm_wish *w)
     else if (m->rest == VM_REST_UNTIL)
         m->status.restarts++;
     m->status.incarnation++;
+    m->status.started_ns = m->status.start_ms = 0; /* it did not answer yet */
     m->status.generation = w->vm->generation;
     m->status.phase = PB__VM_PHASE__VM_STARTING;
     m->intent = ++m->version;

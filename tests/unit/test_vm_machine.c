@@ -571,6 +571,59 @@ TEST(machine_answers_a_stop_that_found_nothing_running)
     CHECK(!vm_machine_has_news(&b.m));
 }
 
+/* Also when the node ended before it could answer: the end is that of then, not another. */
+TEST(machine_answers_a_stop_that_found_nothing_running_after_a_restart)
+{
+    for (int booted = 0; booted < 2; booted++) {
+        struct bench b;
+        setup_running(&b);
+        struct vmm_event e = {.type = VMM_READY, .incarnation = 1, .started_ns = 1000000000};
+        vm_machine_event(&b.m, &b.w, &e);
+        e = (struct vmm_event){.type = VMM_EXITED, .incarnation = 1, .ended_ns = 2000000000};
+        e.cause = PB__EXIT_CAUSE__EXIT_CRASHED;
+        (void)snprintf(e.detail, sizeof e.detail, "signal 11");
+        vm_machine_event(&b.m, &b.w, &e);
+        commit(&b);
+        order(&b, PB__POWER__POWER_STOPPED);
+        CHECK_EQ(PB__VM_PHASE__VM_STOPPING, b.status.phase);
+        restart_node(&b);
+        struct vmm_event f = found(&b, PB__VM_PHASE__VM_STOPPED, 0); /* its record was lost */
+        look(&b, booted ? NULL : &f, booted);
+        CHECK_EQ(VM_ACTION_NONE, step(&b));
+        CHECK(vm_machine_has_news(&b.m));
+        CHECK_EQ(PB__VM_PHASE__VM_FAILED, b.m.status.phase);
+        CHECK_EQ(PB__EXIT_CAUSE__EXIT_CRASHED, b.m.status.cause);
+        CHECK_STR("signal 11", b.m.status.detail);
+        CHECK_EQ(2000000000, b.m.status.ended_ns);
+        commit(&b);
+        CHECK_EQ(VM_ACTION_NONE, step(&b));
+        CHECK(!vm_machine_has_news(&b.m));
+    }
+}
+
+/* The end of the incarnation before is none of this one. */
+TEST(machine_that_ended_while_it_was_to_stop_ended_anew)
+{
+    struct bench b;
+    setup_running(&b);
+    struct vmm_event e = {.type = VMM_READY, .incarnation = 1, .started_ns = 1000000000};
+    vm_machine_event(&b.m, &b.w, &e);
+    e = (struct vmm_event){.type = VMM_EXITED, .incarnation = 1, .ended_ns = 2000000000};
+    e.cause = PB__EXIT_CAUSE__EXIT_CRASHED;
+    vm_machine_event(&b.m, &b.w, &e);
+    commit(&b);
+    order_start(&b);
+    CHECK_EQ(VM_ACTION_NONE, step(&b));
+    commit(&b);
+    CHECK_EQ(VM_ACTION_START, step(&b));
+    order(&b, PB__POWER__POWER_STOPPED);
+    b.status.phase = PB__VM_PHASE__VM_STOPPING;
+    restart_node(&b);
+    struct vmm_event f = found(&b, PB__VM_PHASE__VM_STOPPED, PB__EXIT_CAUSE__EXIT_GUEST_SHUTDOWN);
+    look(&b, &f, false);
+    CHECK_EQ(PB__EXIT_CAUSE__EXIT_STOPPED, b.m.status.cause);
+}
+
 TEST(machine_carries_a_stop_through_that_a_crash_interrupted_whatever_is_wanted_now)
 {
     struct bench b;
