@@ -57,7 +57,7 @@ struct node_config {
     uint64_t backoff_min_ms, backoff_max_ms; /* between restarts by policy */
     uint64_t backoff_reset_ms; /* a VM that ran for so long starts again from backoff_min_ms */
     /* The machine booted since a node here had last settled its VMs (node_view: reconciled, no news):
-     * none of them survived, and those with autostart start. */
+     * what is not found went down with it, and those with autostart start. */
     bool host_booted;
 };
 void node_config_default(struct node_config *c);

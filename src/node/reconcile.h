@@ -27,7 +27,6 @@ struct node_vm {
     struct heap_item slot;   /* waits for a slot, by priority */
     struct heap_item retry;  /* to be reported again later */
     bool reporting;          /* a report is on its way */
-    bool reporting_gone;
     uint64_t reporting_version;
     uint32_t refusals; /* of reports, in a row */
     bool counted_start, counted_run;
@@ -54,7 +53,7 @@ struct reconcile {
     char look_trouble[VMM_DETAIL_MAX];
     size_t starting, running, reporting;
     uint64_t reports, reports_refused;
-    uint64_t report_retry_ms; /* the log took none; UINT64_MAX: it does */
+    uint64_t report_retry_ms; /* the log took none; 0: it does */
 
     bool host_down;
     uint64_t host_deadline_ms;

@@ -102,7 +102,8 @@ void vm_machine_init(struct vm_machine *m);
 
 /*
  * The port has looked; `found` is what it said of this VM, NULL if nothing. From here on the machine
- * acts. host_booted: the machine booted since the node last ran, so nothing survived.
+ * acts. host_booted: the machine booted since the node last settled its VMs, so that what is not found
+ * went down with it.
  */
 void vm_machine_looked(struct vm_machine *m, const struct vm_wish *w, const struct vmm_event *found,
                        bool host_booted);

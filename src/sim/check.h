@@ -59,7 +59,6 @@ struct check {
     /* Of a recovery. */
     struct log_load load; /* the node's */
     uint64_t load_first, load_last;
-    bool load_hard_seen;
     struct log_hard load_hard;
 };
 
