@@ -147,6 +147,22 @@ static struct host_spawn a_spawn(const struct run *r)
                                .argc = ARRAY_COUNT(argv)};
 }
 
+/* Until the script has said what it was called with, and is the sleep itself. */
+static void await_exec(uint32_t pid)
+{
+    uint64_t until = run_clock_ms(CLOCK_MONOTONIC) + RUN_WAIT_MS;
+    char path[64], name[16] = "";
+    (void)snprintf(path, sizeof path, "/proc/%u/comm", pid);
+    while (strcmp(name, "sleep\n") != 0 && run_clock_ms(CLOCK_MONOTONIC) < until) {
+        AUTO(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        CHECK(fd >= 0);
+        ssize_t n = read(fd, name, sizeof name - 1);
+        CHECK(n >= 0);
+        name[n] = 0;
+    }
+    CHECK_STR("sleep\n", name);
+}
+
 static struct told spawned(struct host *h, const struct host_spawn *s)
 {
     struct told t = {0};
@@ -223,6 +239,7 @@ TEST(host_spawns_with_limits_and_tap_and_leaves_nothing)
     struct shim_record record = run_running(fd);
     CHECK_EQ(up.spawned.shim_pid, record.shim_pid);
     CHECK_EQ(SHIM_WALLS, record.walls);
+    await_exec(record.pid);
     char proc[64];
     struct stat st;
     (void)snprintf(proc, sizeof proc, "/proc/%u", record.pid);
