@@ -82,8 +82,8 @@ static void ask_self(struct node *n)
 /* Everything that was committed before this start is applied. */
 static bool state_is_current(const struct node *n)
 {
-    uint64_t index;
-    return raft_read(n->raft, &index, NULL) == ST_OK && raft_view(n->raft).applied >= index;
+    struct raft_read read;
+    return raft_read(n->raft, &read, NULL) == ST_OK && raft_view(n->raft).applied >= read.index;
 }
 
 void node_hello_step(struct node *n)

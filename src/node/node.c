@@ -135,6 +135,7 @@ void node_step(struct node *n)
     require(n->started);
     n->busy = false;
     if (!n->dead) {
+        raft_tick(n->raft, node_now_ms(n));
         node_expire(n);
         node_write_out(n);
         node_apply(n);
@@ -149,11 +150,6 @@ void node_step(struct node *n)
         end(n);
 }
 
-static uint64_t min3(uint64_t a, uint64_t b, uint64_t c)
-{
-    return MIN(a, MIN(b, c));
-}
-
 uint64_t node_deadline_ms(const struct node *n)
 {
     require(n->started);
@@ -163,10 +159,20 @@ uint64_t node_deadline_ms(const struct node *n)
         return UINT64_MAX;
     if (node_entries_count(&n->to_apply))
         return 0;
-    uint64_t log_ms = MIN(n->log_retry_ms, node_snapshot_deadline_ms(n));
-    uint64_t waiters_ms = MIN(heap_first_key(&n->proposals.due), heap_first_key(&n->reads.due));
-    return min3(min3(log_ms, waiters_ms, node_hello_deadline_ms(n)), reconcile_deadline_ms(n),
-                images_deadline_ms(n));
+    const uint64_t due[] = {
+        n->log_retry_ms,
+        node_snapshot_deadline_ms(n),
+        raft_deadline_ms(n->raft),
+        heap_first_key(&n->proposals.due),
+        heap_first_key(&n->reads.due),
+        node_hello_deadline_ms(n),
+        reconcile_deadline_ms(n),
+        images_deadline_ms(n),
+    };
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < ARRAY_COUNT(due); i++)
+        first = MIN(first, due[i]);
+    return first;
 }
 
 const struct fault *node_dead(const struct node *n)

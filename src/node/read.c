@@ -8,18 +8,19 @@ enum status node_read(struct node *n, uint64_t deadline_ms, node_done *done, voi
     require(n->started);
     if (n->dead)
         return fault_set(why, ST_UNAVAILABLE, "the node has stopped: %s", n->why_dead.text);
-    uint64_t index;
-    enum status s = raft_read(n->raft, &index, why);
+    struct raft_read read;
+    enum status s = raft_read(n->raft, &read, why);
     if (s != ST_OK)
         return s;
-    if (raft_view(n->raft).applied >= index) {
+    ensure(raft_confirmed(n->raft, &read) == RAFT_CONFIRMED); /* by the only voter */
+    if (raft_view(n->raft).applied >= read.index) {
         done(ctx, ST_OK, NULL, NULL);
         return ST_OK;
     }
     if (n->reads.count >= NODE_WAITING_MAX)
         return fault_set(why, ST_LIMIT, "%zu reads wait already", n->reads.count);
     /* Indexes only grow: the list stays in their order. */
-    waiters_add(&n->reads, index, 0, deadline_ms, done, ctx);
+    waiters_add(&n->reads, read.index, 0, deadline_ms, done, ctx);
     n->busy = true;
     return ST_OK;
 }

@@ -5,6 +5,8 @@
 
 #include "node/state.h"
 
+enum { SELF = 1 }; /* the number of a node that is the only member */
+
 static void load_hard(void *ctx, const struct log_hard *hard)
 {
     struct node *n = ctx;
@@ -41,7 +43,7 @@ static enum status load_snapshot(void *ctx, uint64_t index, uint64_t term, struc
 static enum status load_entry(void *ctx, const struct log_entry *e, struct fault *why)
 {
     struct node_load *l = &((struct node *)ctx)->load;
-    if (e->type != RAFT_ENTRY_NOOP && e->type != RAFT_ENTRY_COMMAND)
+    if (e->type >= RAFT_ENTRY_TYPE_COUNT)
         return fault_set(why, ST_CORRUPT, "entry %" PRIu64 " is of unknown type %" PRIu32, e->index,
                          e->type);
     if (l->count == l->room) {
@@ -52,7 +54,7 @@ static enum status load_entry(void *ctx, const struct log_entry *e, struct fault
         .index = e->index,
         .term = e->term,
         .type = (enum raft_entry_type)e->type,
-        .data = e->type == RAFT_ENTRY_COMMAND ? raft_data_new(e->data.ptr, e->data.len) : NULL,
+        .data = e->type == RAFT_ENTRY_NOOP ? NULL : raft_data_new(e->data.ptr, e->data.len),
     };
     return ST_OK;
 }
@@ -101,11 +103,15 @@ enum status node_start(struct node *n, struct log *log, struct fault *why)
         return s;
     if (n->load.restore)
         return fault_set(why, ST_CORRUPT, "the log's snapshot has no end");
+    static const struct raft_members alone = {.count = 1, .member = {{SELF, RAFT_VOTES}}};
     struct raft_config c;
-    raft_config_default(&c, 1);
+    raft_config_default(&c, SELF);
+    c.seed = rng_next(&n->rng);
+    c.first = &alone;
     struct raft_hard hard = {n->load.hard.term, n->load.hard.vote};
-    s = raft_new(&c, &hard, n->load.snapshot_index, n->load.snapshot_term, n->load.entries,
-                 n->load.count, &n->raft, why);
+    struct raft_snapshot snapshot = {n->load.snapshot_index, n->load.snapshot_term, NULL};
+    s = raft_new(&c, node_now_ms(n), &hard, &snapshot, n->load.entries, n->load.count, &n->raft,
+                 why);
     if (s != ST_OK)
         return fault_wrap(why, s, "start from the log");
     if (n->load.cluster) {
@@ -120,6 +126,5 @@ enum status node_start(struct node *n, struct log *log, struct fault *why)
     n->log = log;
     log->events = &n->log_events;
     n->started = n->busy = true;
-    raft_tick(n->raft);
     return ST_OK;
 }

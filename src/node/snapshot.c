@@ -91,8 +91,8 @@ void node_snapshot_durable(struct node *n, uint64_t index)
     s->done_bytes = s->bytes;
     s->done_from_bytes = s->from_bytes;
     n->snapshots++;
-    uint64_t first_kept = raft_trail_first(n->raft, index, n->config.trailing_entries,
-                                           n->config.snapshot_log_max / TRAIL_PART);
+    uint64_t first_kept = raft_keep_from(n->raft, index, n->config.trailing_entries,
+                                         n->config.snapshot_log_max / TRAIL_PART);
     raft_compact(n->raft, index, first_kept);
     n->log->compact(n->log, first_kept);
     n->busy = true;

@@ -19,31 +19,6 @@ void raft_log_done(struct raft_log *l)
     *l = (struct raft_log){.first = 1};
 }
 
-uint64_t raft_log_last(const struct raft_log *l)
-{
-    return l->first + l->count - 1;
-}
-
-uint64_t raft_log_last_term(const struct raft_log *l)
-{
-    return raft_log_term(l, raft_log_last(l));
-}
-
-uint64_t raft_log_term(const struct raft_log *l, uint64_t index)
-{
-    if (index + 1 == l->first)
-        return l->base_term;
-    if (index < l->first || index > raft_log_last(l))
-        return 0;
-    return l->room[l->head + (size_t)(index - l->first)].term;
-}
-
-const struct raft_entry *raft_log_at(const struct raft_log *l, uint64_t index)
-{
-    require(index >= l->first && index <= raft_log_last(l));
-    return &l->room[l->head + (size_t)(index - l->first)];
-}
-
 /* Entries move to the front when half of the room before them is free: amortized O(1) a push. */
 static void make_room(struct raft_log *l)
 {
@@ -66,6 +41,13 @@ void raft_log_push(struct raft_log *l, struct raft_entry e)
     l->room[l->head + l->count++] = e;
 }
 
+void raft_log_cut(struct raft_log *l, uint64_t last)
+{
+    require(last + 1 >= l->first && last <= raft_log_last(l));
+    while (raft_log_last(l) > last)
+        raft_data_unref(l->room[l->head + --l->count].data);
+}
+
 void raft_log_compact(struct raft_log *l, uint64_t first_kept)
 {
     require(first_kept <= raft_log_last(l) + 1);
@@ -79,9 +61,4 @@ void raft_log_compact(struct raft_log *l, uint64_t first_kept)
     }
     if (l->count == 0)
         l->head = 0;
-}
-
-size_t raft_entry_len(const struct raft_entry *e)
-{
-    return e->data ? e->data->len : 0;
 }

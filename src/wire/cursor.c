@@ -193,6 +193,16 @@ void cursor_put_u64(struct buf *b, uint64_t v)
     put_number(b, v, 8);
 }
 
+void cursor_put_varint(struct buf *b, uint64_t v)
+{
+    uint8_t p[10];
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7)
+        p[n++] = (uint8_t)(v | 0x80);
+    p[n++] = (uint8_t)v;
+    buf_add(b, p, n);
+}
+
 void cursor_put_sized(struct buf *b, struct str bytes)
 {
     require(bytes.len <= UINT32_MAX);

@@ -63,6 +63,7 @@ void cursor_put_u8(struct buf *b, uint8_t v);
 void cursor_put_u16(struct buf *b, uint16_t v);
 void cursor_put_u32(struct buf *b, uint32_t v);
 void cursor_put_u64(struct buf *b, uint64_t v);
+void cursor_put_varint(struct buf *b, uint64_t v);
 void cursor_put_sized(struct buf *b, struct str bytes); /* at most UINT32_MAX bytes */
 void cursor_put_text(struct buf *b, const char *text);
 

@@ -162,7 +162,7 @@ struct step {
 static struct step draw_step(struct tape *t)
 {
     static const char text[] = "some bytes to take views of";
-    struct step s = {.kind = draw_below(t, 5)};
+    struct step s = {.kind = draw_below(t, 6)};
     s.value = draw_edge(t, UINT64_MAX);
     s.bytes = (struct str){text, (size_t)draw_below(t, sizeof text)};
     return s;
@@ -175,6 +175,7 @@ static void write_step(struct buf *b, const struct step *s)
     case 1: cursor_put_u16(b, (uint16_t)s->value); return;
     case 2: cursor_put_u32(b, (uint32_t)s->value); return;
     case 3: cursor_put_u64(b, s->value); return;
+    case 4: cursor_put_varint(b, s->value); return;
     default: cursor_put_sized(b, s->bytes); return;
     }
 }
@@ -186,6 +187,7 @@ static bool reads_back(struct cursor *c, const struct step *s)
     case 1: return cursor_u16(c) == (uint16_t)s->value;
     case 2: return cursor_u32(c) == (uint32_t)s->value;
     case 3: return cursor_u64(c) == s->value;
+    case 4: return cursor_varint(c) == s->value;
     default: return str_eq(cursor_sized(c, 64), s->bytes);
     }
 }

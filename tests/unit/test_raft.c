@@ -4,20 +4,40 @@
 #include "support/prop.h"
 #include "support/tap.h"
 
+static const struct raft_members alone = {.count = 1, .member = {{1, RAFT_VOTES}}};
+static const struct raft_snapshot none;
+
+static void config_alone(struct raft_config *c)
+{
+    raft_config_default(c, 1);
+    c->first = &alone;
+}
+
 static struct raft *start(const struct raft_config *c, struct raft_hard hard,
                           const struct raft_entry *e, size_t count)
 {
     struct raft *r;
     struct fault why;
-    CHECK_EQ(ST_OK, raft_new(c, &hard, 0, 0, e, count, &r, &why));
+    CHECK_EQ(ST_OK, raft_new(c, 0, &hard, &none, e, count, &r, &why));
     return r;
 }
 
 static struct raft *start_empty(void)
 {
     struct raft_config c;
-    raft_config_default(&c, 1);
+    config_alone(&c);
     return start(&c, (struct raft_hard){0}, NULL, 0);
+}
+
+static enum status read_at(struct raft *r, uint64_t *index)
+{
+    struct raft_read read;
+    enum status s = raft_read(r, &read, NULL);
+    if (s == ST_OK) {
+        CHECK_EQ(RAFT_CONFIRMED, raft_confirmed(r, &read));
+        *index = read.index;
+    }
+    return s;
 }
 
 static enum status propose(struct raft *r, const char *text, uint64_t *index)
@@ -41,7 +61,7 @@ static void settle(struct raft *r)
 static struct raft *start_leader(void)
 {
     struct raft *r = start_empty();
-    raft_tick(r);
+    raft_tick(r, 1);
     settle(r);
     CHECK_EQ(RAFT_LEADER, raft_view(r).role);
     return r;
@@ -52,8 +72,8 @@ TEST(raft_leads_only_after_its_own_vote_is_durable)
     struct raft *r = start_empty();
     struct raft_ready rd;
     CHECK(!raft_ready(r, &rd));
-    CHECK(!raft_idle(r));
-    raft_tick(r);
+    CHECK_EQ(0, raft_deadline_ms(r));
+    raft_tick(r, 1);
     CHECK_EQ(RAFT_CANDIDATE, raft_view(r).role);
     CHECK(raft_ready(r, &rd));
     CHECK(rd.hard_changed);
@@ -63,7 +83,7 @@ TEST(raft_leads_only_after_its_own_vote_is_durable)
     CHECK_EQ(RAFT_CANDIDATE, raft_view(r).role);
     raft_persisted(r, rd.token);
     CHECK_EQ(RAFT_LEADER, raft_view(r).role);
-    CHECK(raft_idle(r));
+    CHECK_EQ(UINT64_MAX, raft_deadline_ms(r));
     raft_free(r);
 }
 
@@ -72,17 +92,17 @@ TEST(raft_leader_opens_its_term_with_a_no_op)
     struct raft *r = start_empty();
     struct raft_ready rd;
     uint64_t index;
-    raft_tick(r);
+    raft_tick(r, 1);
     CHECK(raft_ready(r, &rd));
     raft_persisted(r, rd.token);
-    CHECK_EQ(ST_UNAVAILABLE, raft_read(r, &index, NULL));
+    CHECK_EQ(ST_UNAVAILABLE, read_at(r, &index));
     CHECK(raft_ready(r, &rd));
     CHECK(!rd.hard_changed);
     CHECK_EQ(1, rd.append_count);
     CHECK_EQ(RAFT_ENTRY_NOOP, rd.append[0].type);
     CHECK_EQ(0, rd.apply_count);
     raft_persisted(r, rd.token);
-    CHECK_EQ(ST_OK, raft_read(r, &index, NULL));
+    CHECK_EQ(ST_OK, read_at(r, &index));
     CHECK_EQ(1, index);
     raft_free(r);
 }
@@ -112,7 +132,7 @@ TEST(raft_applies_nothing_that_is_not_durable)
 TEST(raft_entries_of_an_older_term_wait_for_one_of_the_own)
 {
     struct raft_config c;
-    raft_config_default(&c, 1);
+    config_alone(&c);
     struct raft_entry old[] = {
         {1, 1, RAFT_ENTRY_NOOP, NULL},
         {2, 1, RAFT_ENTRY_COMMAND, raft_data_new("a", 1)},
@@ -120,7 +140,7 @@ TEST(raft_entries_of_an_older_term_wait_for_one_of_the_own)
     struct raft *r = start(&c, (struct raft_hard){1, 1}, old, 2);
     raft_data_unref(old[1].data);
     struct raft_ready rd;
-    raft_tick(r);
+    raft_tick(r, 1);
     CHECK(raft_ready(r, &rd));
     CHECK_EQ(2, rd.hard.term);
     raft_persisted(r, rd.token);
@@ -139,13 +159,13 @@ TEST(raft_entries_of_an_older_term_wait_for_one_of_the_own)
 TEST(raft_refuses_proposals_beyond_what_may_wait)
 {
     struct raft_config c;
-    raft_config_default(&c, 1);
+    config_alone(&c);
     c.uncommitted_bytes_max = 4;
     struct raft *r = start(&c, (struct raft_hard){0}, NULL, 0);
     uint64_t index;
     CHECK_EQ(ST_NOT_LEADER, propose(r, "abc", &index));
-    CHECK_EQ(ST_NOT_LEADER, raft_read(r, &index, NULL));
-    raft_tick(r);
+    CHECK_EQ(ST_NOT_LEADER, read_at(r, &index));
+    raft_tick(r, 1);
     settle(r);
     CHECK_EQ(ST_OK, propose(r, "abc", &index));
     CHECK_EQ(ST_LIMIT, propose(r, "de", &index));
@@ -161,13 +181,13 @@ TEST(raft_refuses_proposals_beyond_what_may_wait)
 TEST(raft_batches_stay_within_their_bounds)
 {
     struct raft_config c;
-    raft_config_default(&c, 1);
+    config_alone(&c);
     c.batch_entries_max = 2;
     c.batch_bytes_max = 6;
     struct raft *r = start(&c, (struct raft_hard){0}, NULL, 0);
     struct raft_ready rd;
     uint64_t index;
-    raft_tick(r);
+    raft_tick(r, 1);
     settle(r);
     const char *text[] = {"a", "b", "c", "defghijkl", "mnop", "qrs"};
     for (size_t i = 0; i < ARRAY_COUNT(text); i++)
@@ -208,45 +228,53 @@ TEST(raft_trail_is_as_long_as_both_limits_allow)
     for (int i = 0; i < 9; i++)
         CHECK_EQ(ST_OK, propose(r, "12345", &index));
     settle(r);
-    CHECK_EQ(11, raft_trail_first(r, 10, 0, 1000));
-    CHECK_EQ(8, raft_trail_first(r, 10, 3, 1000));
-    CHECK_EQ(9, raft_trail_first(r, 10, 3, 14));
-    CHECK_EQ(8, raft_trail_first(r, 10, 3, 15));
-    CHECK_EQ(7, raft_trail_first(r, 8, 2, 1000));
-    CHECK_EQ(1, raft_trail_first(r, 10, 1000, 1000));
+    CHECK_EQ(11, raft_keep_from(r, 10, 0, 1000));
+    CHECK_EQ(8, raft_keep_from(r, 10, 3, 1000));
+    CHECK_EQ(9, raft_keep_from(r, 10, 3, 14));
+    CHECK_EQ(8, raft_keep_from(r, 10, 3, 15));
+    CHECK_EQ(7, raft_keep_from(r, 8, 2, 1000));
+    CHECK_EQ(1, raft_keep_from(r, 10, 1000, 1000));
     raft_compact(r, 10, 6);
-    CHECK_EQ(6, raft_trail_first(r, 10, 1000, 1000));
+    CHECK_EQ(6, raft_keep_from(r, 10, 1000, 1000));
     raft_compact(r, 10, 11);
-    CHECK_EQ(11, raft_trail_first(r, 10, 1000, 1000));
+    CHECK_EQ(11, raft_keep_from(r, 10, 1000, 1000));
     raft_free(r);
+}
+
+static enum status new_at(const struct raft_config *c, const struct raft_hard *hard, uint64_t index,
+                          uint64_t snapshot_term, const struct raft_entry *e, size_t count,
+                          struct raft **ret, struct fault *why)
+{
+    struct raft_snapshot s = {index, snapshot_term, NULL};
+    return raft_new(c, 0, hard, &s, e, count, ret, why);
 }
 
 TEST(raft_refuses_a_log_that_cannot_be)
 {
     struct raft_config c;
-    raft_config_default(&c, 1);
+    config_alone(&c);
     struct raft *r;
     struct fault why;
     struct raft_hard hard = {3, 1};
     struct raft_entry gap[] = {{1, 1, RAFT_ENTRY_NOOP, NULL}, {3, 1, RAFT_ENTRY_NOOP, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 0, 0, gap, 2, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 0, 0, gap, 2, &r, &why));
     CHECK_STR("entry 3 stands where 2 should", why.text);
     struct raft_entry back[] = {{1, 2, RAFT_ENTRY_NOOP, NULL}, {2, 1, RAFT_ENTRY_NOOP, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 0, 0, back, 2, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 0, 0, back, 2, &r, &why));
     struct raft_entry beyond[] = {{1, 4, RAFT_ENTRY_NOOP, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 0, 0, beyond, 1, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 0, 0, beyond, 1, &r, &why));
     struct raft_entry late[] = {{9, 3, RAFT_ENTRY_NOOP, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 7, 3, late, 1, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 7, 3, late, 1, &r, &why));
     CHECK_STR("the log begins at entry 9, the snapshot ends at 7", why.text);
     struct raft_entry other[] = {{7, 2, RAFT_ENTRY_NOOP, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 7, 3, other, 1, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 7, 3, other, 1, &r, &why));
     struct raft_entry early[] = {{5, 2, RAFT_ENTRY_NOOP, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 7, 3, early, 1, &r, &why));
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 7, 4, NULL, 0, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 7, 3, early, 1, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 7, 4, NULL, 0, &r, &why));
     struct raft_entry strange[] = {{1, 1, (enum raft_entry_type)9, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 0, 0, strange, 1, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 0, 0, strange, 1, &r, &why));
     struct raft_entry bare[] = {{1, 1, RAFT_ENTRY_COMMAND, NULL}};
-    CHECK_EQ(ST_CORRUPT, raft_new(&c, &hard, 0, 0, bare, 1, &r, &why));
+    CHECK_EQ(ST_CORRUPT, new_at(&c, &hard, 0, 0, bare, 1, &r, &why));
 }
 
 TEST_ABORTS(raft_applied_beyond_what_was_given_is_the_callers_error)
@@ -303,8 +331,9 @@ static void model_start(struct model *m)
 {
     uint64_t snapshot_term = m->snapshot ? m->entry[m->snapshot].term : 0;
     uint64_t first = MIN(m->first, m->snapshot + 1);
-    CHECK_EQ(ST_OK, raft_new(&m->config, &m->hard, m->snapshot, snapshot_term, &m->entry[first],
-                             m->last - first + 1, &m->r, NULL));
+    struct raft_snapshot s = {m->snapshot, snapshot_term, NULL};
+    CHECK_EQ(ST_OK, raft_new(&m->config, 0, &m->hard, &s, &m->entry[first], m->last - first + 1,
+                             &m->r, NULL));
     m->applied = m->snapshot;
     m->given = m->last;
     m->write_head = m->write_count = 0;
@@ -373,14 +402,14 @@ static void model_persist(struct model *m)
 static void raft_keeps_what_it_applied(struct tape *t)
 {
     struct model m = {.first = 1};
-    raft_config_default(&m.config, 1);
+    config_alone(&m.config);
     m.config.batch_entries_max = 1 + (uint32_t)draw_below(t, 4);
     m.config.batch_bytes_max = draw_below(t, 64);
     m.config.uncommitted_bytes_max = 4 + draw_below(t, 200);
     model_start(&m);
     while (t->pos < t->len && raft_view(m.r).last + 2 < MODEL_MAX) {
         switch (draw_below(t, 16)) {
-        case 0: raft_tick(m.r); break;
+        case 0: raft_tick(m.r, 1); break;
         case 1: model_restart(&m, t); break;
         case 2:
             if (m.applied > 0) {
@@ -410,7 +439,7 @@ static void raft_keeps_what_it_applied(struct tape *t)
         CHECK(raft_view(m.r).persisted <= m.last && raft_view(m.r).commit <= m.last);
     }
     /* Left alone, it elects itself and applies all that it has. */
-    raft_tick(m.r);
+    raft_tick(m.r, 1);
     for (int i = 0; i < 2 * MODEL_MAX; i++) {
         model_ready(&m);
         model_persist(&m);

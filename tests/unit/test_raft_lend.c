@@ -1,0 +1,132 @@
+/* A witness gives entries to who campaigns and lacks them. */
+#include "raft/raft.h"
+#include "support/tap.h"
+
+static const struct raft_members two_and_a_witness = {
+    .count = 3, .member = {{1, RAFT_VOTES}, {2, RAFT_VOTES}, {3, RAFT_VOTES | RAFT_WITNESS}}};
+
+/* Member 3, that keeps entries 6 and 7 of term 2 after a snapshot at 5. */
+static struct raft *start_witness(void)
+{
+    struct raft_config c;
+    struct raft *r;
+    const struct raft_entry e[] = {{6, 2, RAFT_ENTRY_NOOP, NULL}, {7, 2, RAFT_ENTRY_NOOP, NULL}};
+    raft_config_default(&c, 3);
+    CHECK_EQ(ST_OK, raft_new(&c, 0, &(struct raft_hard){.term = 2},
+                             &(struct raft_snapshot){5, 2, &two_and_a_witness}, e, 2, &r, NULL));
+    return r;
+}
+
+/* What it lends to a candidate whose last entry is (index, term): how many after `from`; 0: nothing. */
+static void check_lent(uint64_t index, uint64_t term, uint64_t commit, uint64_t from, size_t count)
+{
+    struct raft *r = start_witness();
+    const struct raft_message ask = {.type = RAFT_VOTE_ASK,
+                                     .from = 1,
+                                     .to = 3,
+                                     .term = 3,
+                                     .index = index,
+                                     .log_term = term,
+                                     .commit = commit,
+                                     .pre = true};
+    struct raft_ready rd;
+    size_t lent = 0;
+    CHECK_EQ(ST_OK, raft_step(r, &ask, NULL));
+    CHECK(raft_ready(r, &rd));
+    CHECK(rd.messages[0].type == RAFT_VOTE && rd.messages[0].refused == (index < 7));
+    for (size_t i = 1; i < rd.message_count; i++) {
+        CHECK_EQ(RAFT_LEND, rd.messages[i].type);
+        CHECK_EQ(from, rd.messages[i].index);
+        lent += rd.messages[i].count;
+    }
+    CHECK_EQ(count, lent);
+    raft_free(r);
+}
+
+TEST(raft_witness_lends_what_comes_after_the_candidates_last_entry)
+{
+    check_lent(5, 2, 0, 5, 2);
+    check_lent(6, 2, 0, 6, 1);
+    check_lent(7, 2, 0, 0, 0);
+}
+
+TEST(raft_witness_lends_from_what_the_candidate_knows_to_be_committed)
+{
+    check_lent(6, 1, 5, 5, 2);
+}
+
+/* It no longer has what would come next. */
+TEST(raft_witness_lends_nothing_that_cannot_be_used)
+{
+    check_lent(0, 0, 0, 0, 0);
+    check_lent(3, 2, 3, 0, 0);
+}
+
+/* --- what a leader says that all hold --- */
+
+/* Do all that is ready; the highest `kept` that was sent. */
+static uint64_t run(struct raft *r)
+{
+    struct raft_ready rd;
+    uint64_t kept = 0;
+    while (raft_ready(r, &rd)) {
+        uint64_t token = rd.token,
+                 applied = rd.apply_count ? rd.apply[rd.apply_count - 1].index : 0;
+        for (size_t i = 0; i < rd.message_count; i++)
+            kept = MAX(kept, rd.messages[i].kept);
+        if (token)
+            raft_persisted(r, token);
+        if (applied)
+            raft_applied(r, applied);
+    }
+    return kept;
+}
+
+/* Member 3 answers. */
+static void answer(struct raft *r, struct raft_message m)
+{
+    m.from = 3;
+    m.to = 1;
+    CHECK_EQ(ST_OK, raft_step(r, &m, NULL));
+}
+
+/* Member 1 leads term 3 while it is under way that member 2, which is not to be reached, votes no more. */
+static struct raft *start_leader(void)
+{
+    static const struct raft_members joint = {
+        .joint = true,
+        .count = 3,
+        .member = {{1, RAFT_VOTES | RAFT_VOTED},
+                   {2, RAFT_VOTED},
+                   {3, RAFT_VOTES | RAFT_VOTED | RAFT_WITNESS}}};
+    struct raft_config c;
+    struct raft *r;
+    raft_config_default(&c, 1);
+    CHECK_EQ(ST_OK, raft_new(&c, 0, &(struct raft_hard){.term = 2},
+                             &(struct raft_snapshot){5, 2, &joint}, NULL, 0, &r, NULL));
+    raft_tick(r, 2 * (uint64_t)c.election_ms + 1);
+    (void)run(r);
+    answer(r, (struct raft_message){.type = RAFT_VOTE, .term = 3, .pre = true});
+    (void)run(r);
+    answer(r, (struct raft_message){.type = RAFT_VOTE, .term = 3});
+    CHECK_EQ(0, run(r));
+    CHECK_EQ(RAFT_LEADER, raft_view(r).role);
+    return r;
+}
+
+/* Until it is certain that member 2 votes no more it may have to lead: so a witness must keep what it lacks. */
+TEST(raft_witness_keeps_what_a_voter_lacks_whose_end_is_not_committed)
+{
+    struct raft *r = start_leader();
+    struct raft_message held = {.type = RAFT_APPENDED, .term = 3, .index = 6, .matched = 6};
+    answer(r, held); /* the joint configuration is committed, and the one after it begins */
+    CHECK_EQ(0, run(r));
+    CHECK_EQ(7, raft_view(r).members_index);
+    held.index = held.matched = 7;
+    answer(r, held);
+    (void)run(r);
+    CHECK_EQ(7, raft_view(r).commit);
+    raft_tick(r, 2000);
+    CHECK_EQ(7, run(r));
+    raft_free(r);
+}
