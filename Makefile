@@ -46,8 +46,14 @@ test: all debug clang
 bench: all
 	@tools/bench $(BUILD)
 
-soak: all clang
+soak: all debug clang
+	@EXPLORE_STATES=2000000 $(BUILD)/debug/tests/test_raft_explore
 	@$(BUILD)/release/src/sim/blixard-sim --seeds 2000
+	@$(BUILD)/release/src/sim/blixard-sim --profile swarm --seeds 10000
+	@$(BUILD)/release/src/sim/blixard-sim --profile membership --seeds 5000
+	@$(BUILD)/release/src/sim/blixard-sim --profile disk --seeds 5000
+	@$(BUILD)/release/src/sim/blixard-sim --profile byzantine --seeds 2000
+	@$(BUILD)/release/src/sim/blixard-sim --profile scale --seeds 100
 	@tools/sim_hashes $(BUILD)/clang/src/sim/blixard-sim
 	@tools/mutants/run $(BUILD)
 

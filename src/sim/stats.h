@@ -48,10 +48,41 @@
     X(images, "images made")                               \
     X(image_failures, "images that failed")                \
     X(images_deleted, "images deleted")                    \
-    X(clock_jumps, "wall clock jumps")
+    X(clock_jumps, "wall clock jumps")                     \
+    X(elections, "elections won")                          \
+    X(truncations, "logs cut back")                        \
+    X(installs, "snapshots from peers")                    \
+    X(changes, "changes of members seen")                  \
+    X(transfers, "leaders that hand over")                 \
+    X(splits, "cuts of the network")                       \
+    X(pauses, "members paused")                            \
+    X(messages, "messages")                                \
+    X(burst_entries, "entries in bursts")                  \
+    X(burst_messages, "messages for them")                 \
+    X(bad, "messages that cannot be")                      \
+    X(bad_refused, "of them refused")
+
+/* How long something took, each time. */
+#define STATS_TIMES_TABLE(X)                        \
+    X(heal_ms, "all well until all have caught up") \
+    X(election_ms, "a leader dies until another one commits")
+
+enum { TIMES_BUCKETS = 4096, TIMES_BUCKET_MS = 5 };
+
+struct times {
+    uint32_t count, longest_ms;
+    uint32_t bucket[TIMES_BUCKETS];
+};
 
 struct stats {
 #define X(name, text) uint64_t name;
     STATS_TABLE(X)
 #undef X
+#define X(name, text) struct times name;
+    STATS_TIMES_TABLE(X)
+#undef X
 };
+
+void stats_take(struct times *t, uint64_t ms);
+void stats_add(struct stats *sum, const struct stats *s);
+void stats_print(const struct stats *s, uint64_t seeds);

@@ -1,0 +1,223 @@
+#include "sim/group.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/disk.h"
+#include "sim/group_state.h"
+
+enum {
+    CALM_US_MAX = 20000000, /* until all must have caught up */
+    LOOK_US = 5000,
+};
+
+static const char *const profile_names[GROUP_PROFILE_COUNT] = {
+    [GROUP_QUICK] = "quick",         [GROUP_SWARM] = "swarm", [GROUP_MEMBERSHIP] = "membership",
+    [GROUP_BYZANTINE] = "byzantine", [GROUP_SCALE] = "scale", [GROUP_DISK] = "disk",
+};
+
+bool group_profile_find(const char *name, enum group_profile *ret)
+{
+    for (size_t i = 0; i < GROUP_PROFILE_COUNT; i++)
+        if (strcmp(name, profile_names[i]) == 0) {
+            *ret = (enum group_profile)i;
+            return true;
+        }
+    return false;
+}
+
+const char *group_profile_name(enum group_profile p)
+{
+    return profile_names[p];
+}
+
+/* --- the beginning --- */
+
+static void begin(struct group *g)
+{
+    uint32_t all = g->options.profile == GROUP_SCALE ? g->faults.members_max : g->faults.voters;
+    for (uint32_t i = 1; i <= all; i++)
+        raft_members_put(&g->first, i, i <= g->faults.voters ? RAFT_VOTES : 0);
+    for (uint32_t i = 1; i <= all; i++)
+        member_start(member_new(g));
+    group_clients_start(g);
+    trouble_start(g);
+}
+
+static void run_until(struct group *g, uint64_t until_us)
+{
+    while (!g->sim->failed && sim_next(g->sim, until_us))
+        ;
+}
+
+static void phase_of_faults(struct group *g)
+{
+    struct sim *s = g->sim;
+    uint64_t until_us = s->now_us + g->options.fault_ms * 1000;
+    uint64_t most_us = until_us + 4 * g->options.fault_ms * 1000;
+    while (!s->failed && (s->now_us < until_us ||
+                          (s->stats.commands < g->options.commands_min && s->now_us < most_us)))
+        run_until(g, MAX(until_us, s->now_us + 100000));
+}
+
+/* --- the end --- */
+
+/* Is there a leader, and has everybody whom it leads what it has? */
+static bool caught_up(struct group *g)
+{
+    struct member *leader = group_leader(g);
+    if (!leader)
+        return false;
+    struct raft_view v = raft_view(leader->raft);
+    const struct raft_members *all = raft_members(leader->raft);
+    if (v.commit != v.last || all->joint || v.members_index > v.commit)
+        return false;
+    for (uint32_t i = 0; i < all->count; i++) {
+        struct member *m = &g->member[all->member[i].number];
+        if (!member_awake(m) || raft_view(m->raft).applied < v.commit)
+            return false;
+    }
+    return true;
+}
+
+/* Wait until it is so; how long it took. */
+static uint64_t wait_for(struct group *g, bool (*is)(struct group *g), const char *what)
+{
+    uint64_t began = g->sim->now_us;
+    while (!g->sim->failed && !is(g)) {
+        if (g->sim->now_us - began > CALM_US_MAX)
+            sim_fail(g->sim, "Liveness: %u s after all was well: %s", CALM_US_MAX / 1000000, what);
+        run_until(g, g->sim->now_us + LOOK_US);
+    }
+    return g->sim->now_us - began;
+}
+
+static bool leads(struct group *g)
+{
+    struct member *m = group_leader(g);
+    return m && raft_view(m->raft).commit >= g->ledger.commit &&
+           raft_term_at(m->raft, raft_view(m->raft).commit) == raft_view(m->raft).term;
+}
+
+static bool clients_idle(struct group *g)
+{
+    for (uint32_t i = 0; i < g->faults.clients; i++)
+        if (g->client[i].busy)
+            return false;
+    return true;
+}
+
+/* Can the others elect one of them without it? */
+static bool can_do_without(const struct member *m)
+{
+    const struct raft_members *all = raft_members(m->raft);
+    uint32_t voters = 0, leaders = 0;
+    for (uint32_t i = 0; i < all->count; i++) {
+        voters += (all->member[i].flags & RAFT_VOTES) != 0;
+        leaders += raft_members_leads(all, all->member[i].number);
+    }
+    return voters >= 3 && leaders >= 2;
+}
+
+static void calm(struct group *g)
+{
+    sim_trace(g->sim, "calm");
+    g->calm = true;
+    group_faults_stop(&g->faults);
+    faults_stop(&g->sim->faults);
+    g->net.faults = g->faults.net;
+    net_heal(&g->net);
+    for (uint32_t i = 1; i <= g->number_last; i++) {
+        struct member *m = &g->member[i];
+        m->paused_until = 0;
+        if (m->log->disk) {
+            sim_disk_thaw(m->log->disk);
+            m->log->disk->full = false;
+        }
+        m->clock_base_ms += (g->sim->now_us - m->clock_base_us) * m->clock_rate / 1000000;
+        m->clock_base_us = g->sim->now_us;
+        m->clock_rate = 1000;
+        if (!m->up)
+            member_start(m);
+        else
+            member_run(m);
+    }
+}
+
+enum { BURST = 64, BURSTS = 10 };
+
+/* How many messages does an entry take when 64 are on their way at a time? */
+static void burst(struct group *g)
+{
+    struct member *m = group_leader(g);
+    uint64_t before = g->sim->stats.messages, index = 0, term;
+    for (unsigned i = 0; m && i < BURSTS && !g->sim->failed; i++) {
+        for (unsigned n = 0; n < BURST && m->up; n++) {
+            /* As if a client had repeated what it was answered long ago. */
+            AUTO(buf_done) struct buf b;
+            buf_init(&b, 64);
+            list_command_pack(&(struct list_command){0}, 0, &b);
+            if (raft_propose(m->raft, raft_data_new(b.ptr, b.len), &index, &term, NULL) != ST_OK)
+                return;
+        }
+        member_run(m);
+        while (!g->sim->failed && g->ledger.commit < index)
+            run_until(g, g->sim->now_us + 100);
+    }
+    g->sim->stats.burst_entries += BURST * BURSTS;
+    g->sim->stats.burst_messages += g->sim->stats.messages - before;
+}
+
+static void phase_of_calm(struct group *g)
+{
+    struct sim *s = g->sim;
+    calm(g);
+    uint64_t us = wait_for(g, leads, "nobody leads");
+    us += wait_for(g, caught_up, "somebody lags behind");
+    stats_take(&s->stats.heal_ms, us / 1000);
+    struct member *leader = s->failed ? NULL : group_leader(g);
+    if (leader && can_do_without(leader)) {
+        member_stop(leader);
+        stats_take(&s->stats.election_ms, wait_for(g, leads, "nobody leads in its place") / 1000);
+        if (!s->failed)
+            member_start(leader);
+    }
+    g->asking = false;
+    IGNORE(wait_for(g, clients_idle, "clients still ask"));
+    IGNORE(wait_for(g, caught_up, "somebody lags behind at the end"));
+    if (!s->failed)
+        group_clients_check(g, group_leader(g)->state);
+    if (!s->failed && g->faults.batch_entries > BURST && g->faults.batch_bytes > BURST * BURST)
+        burst(g);
+}
+
+void group_run(struct sim *s, const struct group_options *o)
+{
+    struct group *g = NEW(struct group);
+    g->sim = s;
+    g->options = *o;
+    list_init(&g->parcels);
+    struct rng choices = rng_fork(&s->world);
+    g->rng = rng_fork(&s->disk);
+    group_faults_choose(&g->faults, o->profile, &choices);
+    if (o->profile == GROUP_DISK)
+        group_faults_choose_disk(&s->faults, &choices);
+    net_init(&g->net, s, member_deliver, g);
+    g->net.faults = g->faults.net;
+    ledger_init(&g->ledger, s);
+    begin(g);
+    phase_of_faults(g);
+    if (!s->failed)
+        phase_of_calm(g);
+    s->stats.virtual_s = s->now_us / 1000000;
+    s->stats.events = s->events;
+    s->hash ^= g->ledger.commit;
+    g->asking = false;
+    for (uint32_t i = 1; i <= g->number_last; i++)
+        member_done(&g->member[i]);
+    group_parcels_done(g);
+    ledger_done(&g->ledger);
+    history_done(&g->history);
+    net_done(&g->net);
+    free(g);
+}

@@ -1,0 +1,94 @@
+/*
+ * group/state: what the files group_*.c share.
+ */
+#pragma once
+
+#include "sim/group.h"
+#include "sim/history.h"
+#include "sim/ledger.h"
+#include "sim/member_log.h"
+
+struct group;
+
+/* Who waits for an entry of a leader's. */
+struct group_wait {
+    struct list item;
+    uint64_t index, term;
+    struct raft_read read; /* of a read: number > 0 */
+    struct group_client *client;
+    uint32_t number; /* of the client's command */
+};
+
+struct member {
+    struct group *group;
+    uint32_t number; /* 0: there is none */
+    bool up;
+    bool witness;  /* it holds no state */
+    uint64_t life; /* of a process; events of an older one are nothing */
+    struct raft *raft;
+    struct lists *state; /* NULL: a witness */
+    struct member_log *log;
+    bool disk_at_work;
+    bool saving;     /* a snapshot is on its way to the platter */
+    bool installing; /* it came from a peer: nothing else is done until it is there */
+    bool fetching;   /* a peer's snapshot is on its way */
+    uint64_t wake_at;
+    uint64_t paused_until;
+    uint32_t clock_rate; /* thousandths */
+    uint64_t clock_base_us, clock_base_ms;
+    struct list waits;
+};
+
+struct group_client {
+    struct group *group;
+    uint32_t id, number;
+    bool busy, read;
+    struct list_command command;
+    uint32_t asks; /* who is asked next */
+    uint64_t attempt;
+    uint64_t op;    /* in the history */
+    uint64_t floor; /* position of the newest thing that was answered before this was asked */
+};
+
+struct group {
+    struct sim *sim;
+    struct group_options options;
+    struct group_faults faults;
+    struct net net;
+    struct ledger ledger;
+    struct member member[NET_MEMBERS_MAX];
+    uint32_t number_last;
+    struct raft_members first;
+    bool calm;
+    struct rng rng;      /* of members and their logs */
+    struct list parcels; /* snapshots on their way */
+
+    struct group_client client[LISTS_CLIENTS_MAX];
+    struct history history;
+    uint64_t answered; /* position of the newest thing that was answered */
+    bool asking;
+};
+
+/* --- group_member.c --- */
+struct member *member_new(struct group *g); /* with an empty log; not yet up */
+void member_start(struct member *m);
+void member_stop(struct member *m); /* it crashes */
+void member_done(struct member *m);
+void group_parcels_done(struct group *g); /* what the end of the run found on its way */
+void member_deliver(void *group, const struct raft_message *message);
+void member_run(struct member *m);            /* do what is ready, and see to the next time */
+struct member *group_leader(struct group *g); /* of the highest term; NULL: none */
+bool member_awake(const struct member *m);
+
+/* --- group_client.c --- */
+void group_clients_start(struct group *g);
+/* All that was ever answered, seen from the end: what `state` shows. */
+void group_clients_check(struct group *g, const struct lists *state);
+/* What it waited for came to pass, at this position, where the state is this; w is gone after it. */
+void group_answer(struct group_wait *w, uint64_t position, const struct lists *state);
+void group_lose(struct group_wait *w); /* nobody knows what became of it */
+
+/* --- group_trouble.c --- */
+void trouble_start(struct group *g);
+void trouble_crash(struct member *m); /* it starts again later */
+void trouble_start_later(struct member *m);

@@ -1,0 +1,327 @@
+#include "sim/ledger.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "sim/group_state.h"
+
+void ledger_init(struct ledger *l, struct sim *s)
+{
+    *l = (struct ledger){.sim = s};
+}
+
+void ledger_done(struct ledger *l)
+{
+    for (size_t i = 0; i < l->room; i++)
+        free(l->slot[i].made);
+    free(l->slot);
+    free(l->leader);
+    free(l->position);
+}
+
+static struct ledger_slot *slot(struct ledger *l, uint64_t index)
+{
+    if (index >= l->room) {
+        size_t room = MAX(2 * l->room, (size_t)index + 256);
+        l->slot = mem_grow(l->slot, room, sizeof *l->slot);
+        for (size_t i = l->room; i < room; i++)
+            l->slot[i] = (struct ledger_slot){0};
+        l->room = room;
+    }
+    return &l->slot[index];
+}
+
+static uint32_t *leader_of(struct ledger *l, uint64_t term)
+{
+    if (term >= l->leader_room) {
+        size_t room = MAX(2 * l->leader_room, (size_t)term + 64);
+        l->leader = mem_grow(l->leader, room, sizeof *l->leader);
+        for (size_t i = l->leader_room; i < room; i++)
+            l->leader[i] = 0;
+        l->leader_room = room;
+    }
+    return &l->leader[term];
+}
+
+static uint64_t *position_of(struct ledger *l, uint64_t value)
+{
+    if (value >= l->position_room) {
+        size_t room = MAX(2 * l->position_room, (size_t)value + 256);
+        l->position = mem_grow(l->position, room, sizeof *l->position);
+        for (size_t i = l->position_room; i < room; i++)
+            l->position[i] = 0;
+        l->position_room = room;
+    }
+    return &l->position[value];
+}
+
+uint64_t ledger_position(const struct ledger *l, uint64_t value)
+{
+    return value < l->position_room ? l->position[value] : 0;
+}
+
+/* Is the entry on the platter, or in its snapshot? */
+static bool holds(const struct member *m, uint64_t index, uint64_t term)
+{
+    return m->log->durable.snapshot.index >= index || platter_term(&m->log->durable, index) == term;
+}
+
+static uint64_t hash_of(const struct raft_entry *e)
+{
+    uint64_t h = HASH_FNV_START + (uint64_t)e->type;
+    return e->data ? hash_fnv(h, e->data->bytes, e->data->len) : h;
+}
+
+/* --- LogMatching: (index, term) has one content and one entry before it --- */
+
+static void made(struct ledger *l, const struct member *m, const struct raft_entry *e,
+                 uint64_t term_before)
+{
+    struct ledger_slot *s = slot(l, e->index);
+    uint64_t hash = hash_of(e);
+    for (uint32_t i = 0; i < s->made_count; i++) {
+        if (s->made[i].term != e->term)
+            continue;
+        if (s->made[i].hash != hash || s->made[i].term_before != term_before)
+            sim_fail(l->sim,
+                     "LogMatching: member %u has another entry %" PRIu64 " of term %" PRIu64,
+                     m->number, e->index, e->term);
+        return;
+    }
+    if (*leader_of(l, e->term) != m->number)
+        sim_fail(l->sim, "member %u makes entry %" PRIu64 " of term %" PRIu64 " and leads it not",
+                 m->number, e->index, e->term);
+    if (s->made_count == s->made_room) {
+        s->made_room = MAX(2 * s->made_room, 2u);
+        s->made = mem_grow(s->made, s->made_room, sizeof *s->made);
+    }
+    s->made[s->made_count++] = (struct ledger_entry){e->term, term_before, hash};
+}
+
+void ledger_made(struct ledger *l, const struct member *m, const struct raft_ready *rd)
+{
+    for (size_t i = 0; i < rd->append_count; i++) {
+        const struct raft_entry *e = &rd->append[i];
+        uint64_t before = i ? e[-1].term : raft_term_at(m->raft, e->index - 1);
+        made(l, m, e, before);
+    }
+}
+
+/* --- nothing is told before it is durable; one vote a term --- */
+
+static void told_vote(struct ledger *l, const struct member *m, uint64_t term, uint32_t to)
+{
+    struct ledger_member *x = &l->member[m->number];
+    const struct raft_hard *h = &m->log->durable.hard;
+    if (h->term != term || h->vote != to)
+        sim_fail(l->sim,
+                 "member %u tells of a vote for %u in term %" PRIu64 ", which is not durable",
+                 m->number, to, term);
+    if (x->told.term > term || (x->told.term == term && x->told.vote != to))
+        sim_fail(l->sim, "member %u votes twice in term %" PRIu64, m->number, term);
+    x->told = (struct raft_hard){term, to};
+}
+
+void ledger_sent(struct ledger *l, const struct member *m, const struct raft_message *message)
+{
+    if (message->type == RAFT_VOTE_ASK && !message->pre)
+        told_vote(l, m, message->term, m->number);
+    if (message->type == RAFT_VOTE && !message->pre && !message->refused)
+        told_vote(l, m, message->term, message->to);
+    if (message->type != RAFT_APPENDED || message->refused)
+        return;
+    if (m->log->durable.hard.term != message->term)
+        sim_fail(l->sim, "member %u acknowledges in term %" PRIu64 ", which is not durable",
+                 m->number, message->term);
+    if (!holds(m, message->index, raft_term_at(m->raft, message->index)))
+        sim_fail(l->sim, "member %u acknowledges entry %" PRIu64 ", which is not durable",
+                 m->number, message->index);
+}
+
+/* --- StateMachineSafety --- */
+
+void ledger_started(struct ledger *l, const struct member *m)
+{
+    struct ledger_member *x = &l->member[m->number];
+    x->applied = x->commit_seen = m->log->durable.snapshot.index;
+}
+
+void ledger_applied(struct ledger *l, const struct member *m, const struct raft_entry *e,
+                    uint64_t state_hash, uint64_t value)
+{
+    struct ledger_member *x = &l->member[m->number];
+    struct ledger_slot *s = slot(l, e->index);
+    if (e->index != x->applied + 1 || e->index > l->commit)
+        sim_fail(l->sim,
+                 "member %u applies entry %" PRIu64 " after %" PRIu64 ", committed is %" PRIu64,
+                 m->number, e->index, x->applied, l->commit);
+    x->applied = e->index;
+    if (s->commit_term != e->term)
+        sim_fail(l->sim,
+                 "StateMachineSafety: member %u applies entry %" PRIu64 " of term %" PRIu64
+                 ", committed is that of term %" PRIu64,
+                 m->number, e->index, e->term, s->commit_term);
+    if (state_hash && s->state_hash && s->state_hash != state_hash)
+        sim_fail(l->sim, "StateMachineSafety: member %u has another state at entry %" PRIu64,
+                 m->number, e->index);
+    if (state_hash)
+        s->state_hash = state_hash;
+    if (value && *position_of(l, value) == 0)
+        *position_of(l, value) = e->index;
+    l->sim->stats.entries++;
+}
+
+void ledger_restored(struct ledger *l, const struct member *m, uint64_t index, uint64_t term,
+                     uint64_t state_hash)
+{
+    struct ledger_member *x = &l->member[m->number];
+    struct ledger_slot *s = slot(l, index);
+    if (index > l->commit || s->commit_term != term ||
+        (state_hash && s->state_hash && s->state_hash != state_hash))
+        sim_fail(l->sim,
+                 "StateMachineSafety: member %u takes a snapshot of entry %" PRIu64
+                 ", which is not that",
+                 m->number, index);
+    x->applied = x->commit_seen = index;
+}
+
+/* --- after each event --- */
+
+/* LeaderCompleteness. */
+static void look_at_new_leader(struct ledger *l, const struct member *m, const struct raft_view *v)
+{
+    uint32_t *leader = leader_of(l, v->term);
+    if (*leader && *leader != m->number)
+        sim_fail(l->sim, "ElectionSafety: members %u and %u lead term %" PRIu64, *leader, m->number,
+                 v->term);
+    *leader = m->number;
+    l->sim->stats.elections++;
+    for (uint64_t i = v->first; i <= l->commit; i++)
+        if (slot(l, i)->commit_by < v->term &&
+            raft_term_at(m->raft, i) != slot(l, i)->commit_term) {
+            sim_fail(l->sim,
+                     "LeaderCompleteness: member %u leads term %" PRIu64
+                     " without committed entry %" PRIu64,
+                     m->number, v->term, i);
+            return;
+        }
+}
+
+/* On the platters of a majority of these? */
+static bool quorum_holds(const struct member *m, const struct raft_members *all, uint64_t index)
+{
+    uint64_t term = raft_term_at(m->raft, index), value[RAFT_MEMBERS_MAX];
+    for (uint32_t i = 0; i < all->count; i++)
+        value[i] = holds(&m->group->member[all->member[i].number], index, term);
+    return raft_members_quorum(all, value) == 1;
+}
+
+/* CommittedIsDurable. What was in force when it counted is either still so, or was committed by that and led to
+ * the next at once. */
+static void look_at_commit(struct ledger *l, const struct member *m, uint64_t index)
+{
+    if (!quorum_holds(m, raft_members(m->raft), index) &&
+        !quorum_holds(m, raft_members_at(m->raft, index), index))
+        sim_fail(l->sim,
+                 "CommittedIsDurable: member %u commits entry %" PRIu64 ", which no quorum holds",
+                 m->number, index);
+}
+
+static void look_at_commits(struct ledger *l, const struct member *m, const struct raft_view *v)
+{
+    struct ledger_member *x = &l->member[m->number];
+    if (v->commit < x->commit_seen)
+        sim_fail(l->sim, "member %u takes back a commit", m->number);
+    /* Who committed the end of its own membership leads no more. */
+    if (v->commit > l->commit && *leader_of(l, v->term) == m->number) {
+        look_at_commit(l, m, v->commit);
+        for (uint64_t i = l->commit + 1; i <= v->commit; i++) {
+            slot(l, i)->commit_term = raft_term_at(m->raft, i);
+            slot(l, i)->commit_by = v->term;
+        }
+        l->commit = v->commit;
+        l->members = *raft_members_at(m->raft, v->commit);
+    }
+    if (v->commit > l->commit) {
+        sim_fail(l->sim, "member %u takes entry %" PRIu64 " for committed", m->number, v->commit);
+        return;
+    }
+    for (uint64_t i = MAX(x->commit_seen + 1, v->first); i <= v->commit; i++)
+        if (raft_term_at(m->raft, i) != slot(l, i)->commit_term)
+            sim_fail(l->sim, "member %u takes another entry %" PRIu64 " for committed", m->number,
+                     i);
+    x->commit_seen = v->commit;
+}
+
+/* WitnessKeeps: what a witness drops, all hold who could lead, or a quorum without it. Those that count are the
+ * members as committed; a witness may hear of what they hold before it hears of them. */
+void ledger_saved(struct ledger *l, const struct member *m, uint64_t index)
+{
+    const struct raft_members *all = &l->members;
+    uint64_t term = raft_term_at(m->raft, index), value[RAFT_MEMBERS_MAX];
+    const struct raft_member *self = raft_members_find(raft_members(m->raft), m->number);
+    if (!self || !(self->flags & RAFT_WITNESS))
+        return;
+    bool everybody = true;
+    for (uint32_t i = 0; i < all->count; i++) {
+        value[i] = !(all->member[i].flags & RAFT_WITNESS) &&
+                   holds(&m->group->member[all->member[i].number], index, term);
+        everybody &= value[i] || !raft_members_leads(all, all->member[i].number);
+    }
+    if (!everybody && raft_members_quorum(all, value) == 0)
+        sim_fail(l->sim,
+                 "WitnessKeeps: member %u saves what is up to entry %" PRIu64
+                 ", which no quorum holds without it",
+                 m->number, index);
+}
+
+/* What a leader takes for durable at a peer is, as long as that has heard of no later one. */
+static void look_at_match(struct ledger *l, const struct member *m, const struct raft_view *v)
+{
+    const struct raft_members *all = raft_members(m->raft);
+    struct raft_peer_view p;
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct member *peer = &m->group->member[all->member[i].number];
+        if (!raft_peer_view(m->raft, peer->number, &p))
+            continue;
+        if (p.next <= p.match)
+            sim_fail(l->sim, "member %u: next is not above match", m->number);
+        bool later = peer->log->durable.hard.term > v->term ||
+                     (peer->up && raft_view(peer->raft).term > v->term);
+        uint64_t term = raft_term_at(m->raft, p.match);
+        if (!term)
+            term = slot(l, p.match)->commit_term; /* compacted */
+        if (!later && !holds(peer, p.match, term))
+            sim_fail(l->sim, "member %u believes that %u holds entry %" PRIu64, m->number,
+                     peer->number, p.match);
+    }
+}
+
+static void look_at_platter(struct ledger *l, const struct member *m, const struct raft_view *v)
+{
+    struct ledger_member *x = &l->member[m->number];
+    const struct raft_hard *h = &m->log->durable.hard;
+    bool back = h->term < x->hard.term;
+    bool other = h->term == x->hard.term && x->hard.vote && h->vote != x->hard.vote;
+    if (back || other)
+        sim_fail(l->sim, "member %u: term or vote went back on its platter", m->number);
+    x->hard = *h;
+    if (v->applied > MIN(v->commit, v->persisted))
+        sim_fail(l->sim, "member %u applies what is not committed or not durable", m->number);
+    if (!holds(m, v->persisted, raft_term_at(m->raft, v->persisted)))
+        sim_fail(l->sim, "member %u takes entry %" PRIu64 " for durable", m->number, v->persisted);
+}
+
+void ledger_look(struct ledger *l, const struct member *m)
+{
+    struct ledger_member *x = &l->member[m->number];
+    struct raft_view v = raft_view(m->raft);
+    look_at_platter(l, m, &v);
+    if (v.role == RAFT_LEADER && x->led != v.term) {
+        x->led = v.term;
+        look_at_new_leader(l, m, &v);
+    }
+    look_at_commits(l, m, &v);
+    if (v.role == RAFT_LEADER)
+        look_at_match(l, m, &v);
+}

@@ -1,0 +1,98 @@
+#include "sim/net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct envelope {
+    struct list item;
+    struct net *net;
+    struct raft_message m;
+    struct raft_entry entry[]; /* m.entries */
+};
+
+void net_init(struct net *n, struct sim *s,
+              void (*deliver)(void *ctx, const struct raft_message *m), void *ctx)
+{
+    *n = (struct net){.sim = s, .deliver = deliver, .ctx = ctx};
+    n->rng = rng_fork(&s->world);
+    list_init(&n->flight);
+}
+
+/* What it holds; the block itself belongs to the event. */
+static void open_envelope(struct envelope *e)
+{
+    list_cut(&e->item);
+    for (size_t i = 0; i < e->m.count; i++)
+        raft_data_unref(e->entry[i].data);
+}
+
+void net_done(struct net *n)
+{
+    while (!list_empty(&n->flight))
+        open_envelope(CONTAINER_OF(n->flight.next, struct envelope, item));
+}
+
+static void arrive(void *payload, uint64_t arg)
+{
+    struct envelope *e = payload;
+    struct net *n = e->net;
+    (void)arg;
+    if (!n->cut[e->m.from][e->m.to]) {
+        n->delivered++;
+        n->deliver(n->ctx, &e->m);
+    }
+    open_envelope(e);
+}
+
+static uint64_t delay(struct net *n, const struct raft_message *m)
+{
+    uint64_t us = sim_between(&n->rng, n->faults.us_min, n->faults.us_max);
+    if (rng_chance(&n->rng, n->faults.late))
+        us += rng_below(&n->rng, UINT64_C(1000) * n->faults.late_ms + 1);
+    uint64_t at = n->sim->now_us + us, *newest = &n->newest_us[m->from][m->to];
+    if (n->faults.in_order)
+        at = MAX(at, *newest);
+    *newest = MAX(at, *newest);
+    return at - n->sim->now_us;
+}
+
+static void post(struct net *n, const struct raft_message *m)
+{
+    struct envelope *e = mem_new(sizeof *e + m->count * sizeof e->entry[0]);
+    e->net = n;
+    e->m = *m;
+    e->m.entries = e->entry;
+    for (size_t i = 0; i < m->count; i++) {
+        e->entry[i] = m->entries[i];
+        if (e->entry[i].data)
+            (void)raft_data_ref(e->entry[i].data);
+    }
+    list_push(&n->flight, &e->item);
+    sim_after_owned(n->sim, delay(n, m), arrive, e);
+}
+
+void net_send(struct net *n, const struct raft_message *m)
+{
+    require(m->from < NET_MEMBERS_MAX && m->to < NET_MEMBERS_MAX);
+    n->sent++;
+    if (n->cut[m->from][m->to] || rng_chance(&n->rng, n->faults.loss))
+        return;
+    post(n, m);
+    if (rng_chance(&n->rng, n->faults.twice))
+        post(n, m);
+}
+
+void net_split(struct net *n, uint64_t a, uint64_t b, bool both_ways)
+{
+    for (unsigned i = 0; i < NET_MEMBERS_MAX; i++)
+        for (unsigned j = 0; j < NET_MEMBERS_MAX; j++)
+            if (a >> i & 1 && b >> j & 1) {
+                n->cut[i][j] = true;
+                n->cut[j][i] |= both_ways;
+            }
+}
+
+void net_heal(struct net *n)
+{
+    memset(n->cut, 0, sizeof n->cut);
+}

@@ -1,0 +1,38 @@
+/*
+ * net: the simulated network between members. Each direction of each link has its own fate.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "raft/raft.h"
+#include "sim/sim.h"
+
+enum { NET_MEMBERS_MAX = 64 }; /* numbers are below */
+
+struct net_faults {
+    uint32_t loss, twice, late; /* per mille of messages */
+    uint32_t us_min, us_max;    /* of a usual one */
+    uint32_t late_ms;           /* at most, of a late one */
+    bool in_order;              /* as a stream would give them */
+};
+
+struct net {
+    struct sim *sim;
+    struct rng rng;
+    struct net_faults faults;
+    bool cut[NET_MEMBERS_MAX][NET_MEMBERS_MAX]; /* from, to */
+    uint64_t newest_us[NET_MEMBERS_MAX][NET_MEMBERS_MAX];
+    struct list flight;
+    uint64_t sent, delivered;
+    void (*deliver)(void *ctx, const struct raft_message *m);
+    void *ctx;
+};
+
+void net_init(struct net *n, struct sim *s,
+              void (*deliver)(void *ctx, const struct raft_message *m), void *ctx);
+void net_done(struct net *n);
+/* m is copied, its entries referenced. */
+void net_send(struct net *n, const struct raft_message *m);
+/* Cut or mend all links between the two sides: a bit for each member. */
+void net_split(struct net *n, uint64_t a, uint64_t b, bool both_ways);
+void net_heal(struct net *n);
