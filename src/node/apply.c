@@ -38,8 +38,19 @@ static void hold(struct node *n, const struct raft_ready *rd)
     h->hard_changed = rd->hard_changed;
     h->hard = (struct log_hard){rd->hard.term, rd->hard.vote};
     h->token = rd->token;
-    for (size_t i = 0; i < rd->append_count; i++)
-        node_entries_push(&h->entries, &rd->append[i]);
+    h->count = rd->append_count;
+    h->entry = h->count ? mem_dup(rd->append, h->count * sizeof *h->entry) : NULL;
+    for (size_t i = 0; i < h->count; i++)
+        if (h->entry[i].data)
+            (void)raft_data_ref(h->entry[i].data);
+}
+
+void node_held_done(struct node_held *h)
+{
+    for (size_t i = 0; i < h->count; i++)
+        raft_data_unref(h->entry[i].data);
+    free(h->entry);
+    *h = (struct node_held){0};
 }
 
 static bool append_held(struct node *n)
@@ -47,10 +58,9 @@ static bool append_held(struct node *n)
     struct node_held *h = &n->held;
     if (!h->any)
         return true;
-    if (!append(n, h->hard_changed ? &h->hard : NULL, h->entries.e, h->entries.count, h->token))
+    if (!append(n, h->hard_changed ? &h->hard : NULL, h->entry, h->count, h->token))
         return false;
-    node_entries_reset(&h->entries);
-    h->any = false;
+    node_held_done(h);
     return true;
 }
 
@@ -60,8 +70,8 @@ void node_write_out(struct node *n)
     n->unwritten = false;
     while (!n->dead && append_held(n) && raft_ready(n->raft, &rd)) {
         struct log_hard hard = {rd.hard.term, rd.hard.vote};
-        for (size_t i = 0; i < rd.apply_count; i++)
-            node_entries_push(&n->to_apply, &rd.apply[i]);
+        if (rd.apply_count)
+            n->apply_to = rd.apply[rd.apply_count - 1].index;
         if (rd.token &&
             !append(n, rd.hard_changed ? &hard : NULL, rd.append, rd.append_count, rd.token))
             hold(n, &rd);
@@ -109,17 +119,17 @@ static void apply_command(struct node *n, const struct raft_entry *e)
 
 void node_apply(struct node *n)
 {
-    struct node_entries *q = &n->to_apply;
-    for (size_t i = 0; i < APPLY_STEP_MAX && node_entries_count(q) && !n->dead; i++) {
-        struct raft_entry e = node_entries_take(q);
+    uint64_t index = raft_view(n->raft).applied;
+    for (size_t i = 0; i < APPLY_STEP_MAX && index < n->apply_to && !n->dead; i++) {
+        /* Who is told may propose, which moves the log's entries. */
+        struct raft_entry e = *raft_entry_at(n->raft, ++index);
         if (e.type == RAFT_ENTRY_COMMAND) {
+            (void)raft_data_ref(e.data);
             apply_command(n, &e);
+            raft_data_unref(e.data);
         } else {
             raft_applied(n->raft, e.index);
             node_tell(n, &e, NULL);
         }
-        raft_data_unref(e.data);
     }
-    if (node_entries_count(q))
-        n->busy = true;
 }

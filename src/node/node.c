@@ -110,8 +110,7 @@ void node_free(struct node *n)
     images_done(n);
     reconcile_done(n);
     node_snapshot_done(&n->snapshot);
-    node_entries_done(&n->to_apply);
-    node_entries_done(&n->held.entries);
+    node_held_done(&n->held);
     node_load_done(&n->load);
     raft_free(n->raft);
     cluster_free(n->cluster);
@@ -157,7 +156,7 @@ uint64_t node_deadline_ms(const struct node *n)
         return 0;
     if (n->dead)
         return UINT64_MAX;
-    if (node_entries_count(&n->to_apply))
+    if (raft_view(n->raft).applied < n->apply_to)
         return 0;
     const uint64_t due[] = {
         n->log_retry_ms,

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "base/rng.h"
-#include "node/entries.h"
 #include "node/images.h"
 #include "node/inflight.h"
 #include "node/node.h"
@@ -27,7 +26,8 @@ struct node_held {
     bool hard_changed;
     struct log_hard hard;
     uint64_t token;
-    struct node_entries entries;
+    struct raft_entry *entry; /* with references */
+    size_t count;
 };
 
 /* A snapshot on its way to the log. */
@@ -78,7 +78,7 @@ struct node {
 
     struct log_events log_events;
     struct node_held held;
-    struct node_entries to_apply;
+    uint64_t apply_to;     /* entries up to here are committed and durable */
     uint64_t log_retry_ms; /* of what is held; UINT64_MAX: nothing is */
     struct node_snapshot snapshot;
 
@@ -109,6 +109,7 @@ void node_new_uid(struct node *n, char out[OBJECT_UID_MAX]);
 /* --- apply.c --- */
 void node_write_out(struct node *n); /* what raft has ready: to the log, and to be applied */
 void node_apply(struct node *n);     /* some of what is committed and durable */
+void node_held_done(struct node_held *h);
 
 /* --- recover.c --- */
 void node_load_done(struct node_load *l);

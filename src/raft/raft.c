@@ -332,6 +332,11 @@ void raft_applied(struct raft *r, uint64_t index)
     r->applied = index;
 }
 
+const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index)
+{
+    return raft_log_at(&r->log, index);
+}
+
 uint64_t raft_term_at(const struct raft *r, uint64_t index)
 {
     return raft_log_term(&r->log, index);

@@ -160,10 +160,11 @@ enum raft_confirmed raft_confirmed(const struct raft *r, const struct raft_read 
 /*
  * Become `wanted`, which is not joint. Voters that differ go through a joint configuration, and the rest
  * follows by itself. Who RAFT_JOINS votes once it has caught up, by another change that follows by itself;
- * so does who is to vote and has not caught up.
+ * so does who is to vote and has not caught up: until then no voter may go, or what is left would be fewer
+ * than before and than after.
  *
  * ST_NOT_LEADER; ST_CONFLICT while another change is under way; ST_UNAVAILABLE until an entry of the own
- * term is committed or while leadership is handed over; ST_INVALID, ST_TOO_BIG by raft_members_check()
+ * term is committed, while leadership is handed over, or if a voter is to go and another has not caught up; ST_INVALID, ST_TOO_BIG by raft_members_check()
  * and raft_members_toward(). ret_index is the entry's: when it is committed the change has begun.
  */
 MUST_USE enum status raft_change(struct raft *r, const struct raft_members *wanted,
@@ -227,6 +228,9 @@ struct raft_view {
     uint64_t elections, truncations, refused; /* counted since raft_new(); refused: messages */
 };
 struct raft_view raft_view(const struct raft *r);
+/* An entry that the log keeps, as those are that are given to be applied and not applied yet. Borrowed until the next
+ * call on r. */
+const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);
 /* Of an entry in the log, or of the one before it; 0: not known. */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
 
