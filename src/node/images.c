@@ -146,7 +146,6 @@ static void retry_later(struct node_image *i, uint64_t ms)
 static void told(void *ctx, enum status s, const struct fault *why, const struct apply_result *r)
 {
     struct node_image *i = ctx;
-    const struct node_config *c = &i->node->config;
     (void)why;
     i->reporting = false;
     bool unfit = s == ST_OK && (r->status == ST_INVALID || r->status == ST_TOO_BIG);
@@ -160,9 +159,7 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
         remove_files(i, i->outcome);
         set_outcome(i, failed_outcome(&r->why));
     } else {
-        uint64_t ms = c->backoff_min_ms << MIN(i->refusals, 16u);
-        i->refusals++;
-        retry_later(i, MIN(ms, c->backoff_max_ms));
+        retry_later(i, reconcile_backoff_ms(i->node, ++i->refusals));
     }
     look_later(i);
 }

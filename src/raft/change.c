@@ -43,23 +43,37 @@ static bool has_caught_up(const struct raft *r, uint32_t number)
            p->match + r->config.join_lag >= raft_log_last(&r->log);
 }
 
-/* Who is to vote and lags behind joins first: as a voter it would only hold up the others. */
-static void let_wait(const struct raft *r, struct raft_members *wanted)
+/* Who is to vote and lags behind joins first: as a voter it would only hold up the others. Was there one? */
+static bool let_wait(const struct raft *r, struct raft_members *wanted)
 {
+    bool waits = false;
     for (uint32_t i = 0; i < wanted->count; i++) {
         struct raft_member *x = &wanted->member[i];
         if (x->flags & RAFT_VOTES && !raft_members_votes(raft_members(r), x->number) &&
-            !has_caught_up(r, x->number))
+            !has_caught_up(r, x->number)) {
             x->flags = (x->flags & ~(uint32_t)RAFT_VOTES) | RAFT_JOINS;
+            waits = true;
+        }
     }
+    return waits;
+}
+
+static bool loses_a_voter(const struct raft_members *now, const struct raft_members *wanted)
+{
+    for (uint32_t i = 0; i < now->count; i++)
+        if (now->member[i].flags & RAFT_VOTES && !raft_members_votes(wanted, now->member[i].number))
+            return true;
+    return false;
 }
 
 enum status raft_change(struct raft *r, const struct raft_members *asked, uint64_t *ret_index,
                         struct fault *why)
 {
     struct raft_members next, wanted = *asked;
-    let_wait(r, &wanted);
-    enum status s = check_change(r, &wanted, why);
+    enum status s = check_change(r, asked, why);
+    if (s == ST_OK && let_wait(r, &wanted) && loses_a_voter(raft_members(r), &wanted))
+        s = fault_set(why, ST_UNAVAILABLE,
+                      "members: some are to vote that have not caught up; let no voter go before");
     if (s == ST_OK)
         s = raft_members_toward(raft_members(r), &wanted, &next, why);
     if (s != ST_OK)

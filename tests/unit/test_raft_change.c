@@ -281,6 +281,25 @@ TEST(change_leader_that_removes_itself)
     net_free(n);
 }
 
+/* Else what is left meanwhile would be fewer than before and than after. */
+TEST(change_lets_no_voter_go_before_those_who_come_have_caught_up)
+{
+    struct net *n = start("123", 3);
+    net_start(n, 4);
+    net_start(n, 5);
+    net_elect(n, 1);
+    net_pass(n, 200);
+    CHECK_EQ(ST_UNAVAILABLE, change(n, 1, voters("145")));
+    check_members(n, 1, voters("123"));
+    CHECK_EQ(ST_OK, change(n, 1, voters("12345")));
+    net_pass(n, 500);
+    check_members(n, 1, voters("12345"));
+    CHECK_EQ(ST_OK, change(n, 1, voters("145")));
+    net_pass(n, 500);
+    check_members(n, 1, voters("145"));
+    net_free(n);
+}
+
 /* A configuration that was never committed is taken back when the log is cut. */
 TEST(change_that_is_cut_off_the_log_is_taken_back)
 {
@@ -288,7 +307,7 @@ TEST(change_that_is_cut_off_the_log_is_taken_back)
     net_elect(n, 1);
     net_disk_hold(n, 1);
     n->cut[1][3] = n->cut[2][1] = true;
-    CHECK_EQ(ST_OK, change(n, 1, voters("145")));
+    CHECK_EQ(ST_OK, change(n, 1, voters("12")));
     net_settle(n);
     CHECK(members(n, 1)->joint && members(n, 2)->joint);
     CHECK_EQ(2, net_view(n, 2).members_index);
