@@ -31,7 +31,7 @@ static enum status check_command(const struct cluster *c, const Pb__Command *cmd
 {
     uint32_t known = cluster_level(c);
     struct command_key key;
-    if (!command_key_of(cmd, &key)) {
+    if ((cmd->has_id || cmd->has_request) && !command_key_of(cmd, &key)) {
         bool is_id = !cmd->has_id || cmd->id.len != COMMAND_ID_SIZE;
         enum status s = fault_set(why, ST_INVALID, "it must have %d bytes",
                                   is_id ? COMMAND_ID_SIZE : COMMAND_REQUEST_SIZE);

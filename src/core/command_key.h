@@ -13,7 +13,7 @@ struct command_key {
     uint8_t request[COMMAND_REQUEST_SIZE]; /* digest of what was asked under it; zeros: none */
 };
 
-/* false: the command's id or request has another size. */
+/* false: the command has no id, or that or its request has another size. */
 bool command_key_of(const Pb__Command *cmd, struct command_key *out);
 
 /* The ids are equal. ST_CONFLICT: something else was asked under it. */

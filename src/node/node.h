@@ -96,7 +96,7 @@ typedef void node_done(void *ctx, enum status s, const struct fault *why,
                        const struct apply_result *r);
 
 /*
- * Propose a copy of cmd in which id (if it is empty: a random one), time and level are filled in.
+ * Propose a copy of cmd in which time and level are filled in.
  * cmd is borrowed; deadline on clock->now_ms; done may be NULL. While a command with the same id is on
  * its way, the log gets no other: `done` is told of that one, or the call is refused (ST_CONFLICT) if
  * that one asked for something else.

@@ -57,12 +57,6 @@ static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data
                         struct fault *why)
 {
     Pb__Command c = *cmd;
-    uint8_t id[COMMAND_ID_SIZE];
-    if (!c.has_id || c.id.len == 0) {
-        n->ports.entropy->fill(n->ports.entropy, id, sizeof id);
-        c.has_id = 1;
-        c.id = (ProtobufCBinaryData){sizeof id, id};
-    }
     PROTO_SET(&c, time_ns, command_time(n));
     if (!c.has_level)
         PROTO_SET(&c, level, MAX(cluster_level(n->cluster), 1u));

@@ -228,7 +228,6 @@ static void request_digest(const struct op_call *c, uint8_t out[COMMAND_REQUEST_
 static enum status parse_key(struct op_run *r, const struct op_call *c, struct fault *why)
 {
     struct str key = c->idempotency_key;
-    struct entropy *e = node_entropy(r->ops->node);
     if (key.len > OPS_KEY_MAX)
         return fault_set(why, ST_TOO_BIG, "Idempotency-Key: %zu bytes are more than %d", key.len,
                          OPS_KEY_MAX);
@@ -236,8 +235,6 @@ static enum status parse_key(struct op_run *r, const struct op_call *c, struct f
     if (r->has_key) {
         key_to_id(r, key);
         request_digest(c, r->key.request);
-    } else {
-        e->fill(e, r->key.id, sizeof r->key.id);
     }
     return ST_OK;
 }

@@ -355,7 +355,7 @@ void run_propose(struct op_run *r, Pb__Command *cmd, run_after *after)
 {
     struct fault why;
     r->after = after;
-    cmd->has_id = 1;
+    cmd->has_id = r->has_key; /* without one, nobody can ask for it again */
     cmd->id = (ProtobufCBinaryData){sizeof r->key.id, r->key.id};
     cmd->has_request = r->has_key;
     cmd->request = (ProtobufCBinaryData){sizeof r->key.request, r->key.request};

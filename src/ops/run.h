@@ -55,8 +55,8 @@ struct op_run {
     bool open_metrics;
     char last_event_id[64];
     char traceparent[56];
-    struct command_key key; /* of the command; its request is of what the caller sent */
     bool has_key;           /* Idempotency-Key */
+    struct command_key key; /* then: of the command; its request is of what the caller sent */
     uint64_t wait_ms;
 
     bool asks;        /* the node will tell us something */

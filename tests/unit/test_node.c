@@ -234,7 +234,7 @@ TEST(node_takes_snapshots_in_pieces_and_starts_from_them)
     struct answer a;
     struct fault why;
     bench_start(&b);
-    b.snapshot_log_max = 85000; /* what is saved is larger than a thousand commands */
+    b.snapshot_log_max = 67000; /* what is saved is larger than a thousand commands */
     CHECK_EQ(ST_OK, bench_start_again(&b, &why));
     bench_settle(&b);
     for (unsigned i = 0; i < 2200; i++) {
