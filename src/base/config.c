@@ -180,11 +180,11 @@ static enum status wrong_type(const struct config_key *k, const struct toml *t, 
 {
     enum status s = wrong_value(k, toml_type_name(t->type), why);
     if (k->type == CONFIG_DURATION && t->type == TOML_INTEGER)
-        (void)fault_hint(why, "write it with its unit and in quotes: \"30s\"");
+        fault_hint(why, "write it with its unit and in quotes: \"30s\"");
     else if (t->type == TOML_STRING && (k->type == CONFIG_BOOL || k->type == CONFIG_INTEGER))
-        (void)fault_hint(why, "write it without quotes");
+        fault_hint(why, "write it without quotes");
     else if (t->type == TOML_STRING && k->type == CONFIG_ADDRESSES)
-        (void)fault_hint(why, "write it in brackets: [\"10.0.0.1\"]");
+        fault_hint(why, "write it in brackets: [\"10.0.0.1\"]");
     return s;
 }
 
@@ -206,7 +206,7 @@ static enum status unknown(const char *what, struct str name, const struct confi
     if (near) {
         char text[NAME_MAX];
         spell(near, text);
-        (void)fault_hint(why, "did you mean %s?", text);
+        fault_hint(why, "did you mean %s?", text);
     }
     return ST_INVALID;
 }

@@ -59,16 +59,15 @@ enum status fault_wrap(struct fault *why, enum status s, const char *fmt, ...)
     return s;
 }
 
-enum status fault_hint(struct fault *why, const char *fmt, ...)
+void fault_hint(struct fault *why, const char *fmt, ...)
 {
     if (!why)
-        return ST_INTERNAL;
+        return;
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(why->hint, sizeof why->hint, fmt, ap);
     va_end(ap);
     str_tidy(why->hint);
-    return why->status;
 }
 
 void fault_field(struct fault *why, const char *fmt, ...)

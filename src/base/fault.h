@@ -27,7 +27,7 @@ enum status fault_set(struct fault *why, enum status s, const char *fmt, ...) PR
 enum status fault_errno(struct fault *why, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Put "text: " before what is there. s is the status to return, and is kept in the fault. */
 enum status fault_wrap(struct fault *why, enum status s, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* What the user could do about it. Returns the fault's status. */
-enum status fault_hint(struct fault *why, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* What the user could do about it. */
+void fault_hint(struct fault *why, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Which field of the input was wrong. */
 void fault_field(struct fault *why, const char *fmt, ...) PRINTF_LIKE(2, 3);

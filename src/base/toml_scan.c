@@ -561,7 +561,7 @@ static bool unquoted(struct scan *s, struct toml_place at, struct str word)
 {
     (void)scan_fail(s, ST_INVALID, at, "expected a value, found \"" STR_FMT "\"",
                     STR_ARG(toml_shown(word)));
-    (void)fault_hint(s->why, "true and false are written in small letters, text in quotes");
+    fault_hint(s->why, "true and false are written in small letters, text in quotes");
     return false;
 }
 

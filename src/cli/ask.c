@@ -45,7 +45,7 @@ static enum status problem_fault(const struct http_head *h, const json_t *proble
         (void)fault_set(why, s, "%s", detail);
     else
         (void)fault_set(why, s, "the node answered %u " STR_FMT, h->status, STR_ARG(h->reason));
-    (void)fault_hint(why, "%s", text_at(problem, "hint"));
+    fault_hint(why, "%s", text_at(problem, "hint"));
     fault_field(why, "%s", text_at(problem, "field"));
     return s;
 }
@@ -83,10 +83,10 @@ static enum status connect_to(struct cli *c, struct http_client *http, struct fa
     enum status s = http_client_open(http, c->socket, c->stop_fd, why);
     if (s == ST_UNAVAILABLE) {
         (void)fault_wrap(why, s, "no node answers");
-        (void)fault_hint(why, "start it with `blixard up`, or say where its socket is: --socket");
+        fault_hint(why, "start it with `blixard up`, or say where its socket is: --socket");
     }
     if (s == ST_DENIED)
-        (void)fault_hint(why, "be root, or a member of the socket's group");
+        fault_hint(why, "be root, or a member of the socket's group");
     return s;
 }
 

@@ -305,7 +305,7 @@ static int run_one(struct cli *c)
     enum status s = call_send(c, NULL, &a, &why);
     if (s == ST_CANCELLED && is_stopped(c)) {
         (void)fault_set(&why, s, "interrupted before the node answered: it may have begun");
-        (void)fault_hint(&why, "blixard op ls");
+        fault_hint(&why, "blixard op ls");
     }
     int code = s == ST_OK ? show_answer(c, &a) : cli_fail(c, &why);
     answer_done(&a);

@@ -185,8 +185,8 @@ static int run_nothing(struct cli *c, const struct opening *o, struct str noun,
         return show_help(c, noun);
     struct fault with_hint = *why;
     if (!with_hint.hint[0])
-        (void)fault_hint(&with_hint, "blixard help" STR_FMT STR_FMT " tells what there is",
-                         noun.len ? 1 : 0, " ", STR_ARG(noun));
+        fault_hint(&with_hint, "blixard help" STR_FMT STR_FMT " tells what there is",
+                   noun.len ? 1 : 0, " ", STR_ARG(noun));
     return cli_fail(c, &with_hint);
 }
 

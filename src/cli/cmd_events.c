@@ -103,7 +103,7 @@ int events_run(struct cli *c)
     if (s == ST_OK && f.follow)
         s = fault_set(&why, ST_UNAVAILABLE, "the node ended the events");
     if (s != ST_OK && f.follow && f.sse.id[0])
-        (void)fault_hint(&why, "go on with: blixard events --follow --since %s", f.sse.id);
+        fault_hint(&why, "go on with: blixard events --follow --since %s", f.sse.id);
     if (s == ST_OK)
         s = output_list(&c->output, &pb__event__descriptor, f.items, &out, &why);
     return cli_end(c, s, &out, &why);

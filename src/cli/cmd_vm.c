@@ -37,7 +37,7 @@ int vm_console_run(struct cli *c)
     buf_init(&target, TARGET_MAX);
     if (!c->term.in || !c->term.out) {
         (void)fault_set(&why, ST_INVALID, "vm console needs a terminal");
-        (void)fault_hint(&why, "blixard vm logs and blixard vm exec do not");
+        fault_hint(&why, "blixard vm logs and blixard vm exec do not");
         return cli_fail(c, &why);
     }
     enum status s = make_target(c, NULL, &target, &why);

@@ -483,8 +483,9 @@ static enum status refuse_word(const struct commands *all, const char *word, str
     enum status s = fault_set(why, ST_INVALID, "there is no command %.60s", word);
     const char *meant = str_nearest(str_from(word), known, count);
     if (meant)
-        return fault_hint(why, "did you mean %s?", meant);
-    (void)fault_hint(why, "blixard help lists all");
+        fault_hint(why, "did you mean %s?", meant);
+    else
+        fault_hint(why, "blixard help lists all");
     return s;
 }
 
@@ -499,8 +500,9 @@ static enum status refuse_verb(const struct commands *all, const char *noun, con
     enum status s = fault_set(why, ST_INVALID, "%s has no verb %.60s", noun, verb);
     const char *meant = str_nearest(str_from(verb), known, count);
     if (meant)
-        return fault_hint(why, "did you mean %s %s?", noun, meant);
-    (void)fault_hint(why, "blixard help %s lists them", noun);
+        fault_hint(why, "did you mean %s %s?", noun, meant);
+    else
+        fault_hint(why, "blixard help %s lists them", noun);
     return s;
 }
 

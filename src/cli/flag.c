@@ -187,7 +187,7 @@ static enum status refuse_unknown(const struct flags *all, struct str name, stru
                               (int)MIN(name.len, 60), name.ptr);
     const char *meant = str_nearest(name, known, all->count);
     if (meant)
-        (void)fault_hint(why, "did you mean --%s?", meant);
+        fault_hint(why, "did you mean --%s?", meant);
     return s;
 }
 

@@ -26,7 +26,7 @@ enum status output_parse(const char *word, enum output_form *ret, struct fault *
                               "-o %.40s: it is table, wide, json, jsonl, yaml, csv or name", word);
     const char *meant = str_nearest(str_from(word), words, ARRAY_COUNT(words));
     if (meant)
-        (void)fault_hint(why, "did you mean %s?", meant);
+        fault_hint(why, "did you mean %s?", meant);
     return s;
 }
 
@@ -117,7 +117,7 @@ static enum status find_column(const struct columns *all, struct str name,
                               (int)MIN(name.len, 40), name.ptr, buf_cstr(&list));
     const char *meant = str_nearest(name, known, all->count);
     if (meant)
-        (void)fault_hint(why, "did you mean %s?", meant);
+        fault_hint(why, "did you mean %s?", meant);
     return s;
 }
 

@@ -102,7 +102,7 @@ static enum status refuse_part(const ProtobufCMessageDescriptor *desc, struct st
                               (int)MIN(name.len, 40), name.ptr);
     const char *meant = str_nearest(name, known, desc->n_fields);
     if (meant)
-        (void)fault_hint(why, "did you mean %s?", meant);
+        fault_hint(why, "did you mean %s?", meant);
     return s;
 }
 
@@ -270,7 +270,7 @@ static void name_flag(const struct command *c, const struct flags *all, struct f
             (field[whole] && field[whole] != '[' && field[whole] != '.'))
             continue;
         (void)fault_set(why, why->status, "--%s%s", all->at[i].name, text);
-        (void)fault_hint(why, "%s", hint);
+        fault_hint(why, "%s", hint);
         fault_field(why, "%s", field);
         return;
     }
@@ -278,7 +278,7 @@ static void name_flag(const struct command *c, const struct flags *all, struct f
     if (name[0] && strcmp(leaf ? leaf + 1 : field, name) == 0) {
         const char *word = c->args + (c->args[0] == '[');
         (void)fault_set(why, why->status, "%.*s%s", (int)strcspn(word, " ]"), word, text);
-        (void)fault_hint(why, "%s", hint);
+        fault_hint(why, "%s", hint);
         fault_field(why, "%s", field);
     }
 }

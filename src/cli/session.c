@@ -48,7 +48,7 @@ static void on_result(struct run *r, struct str data)
         enum status s = status_from_code(code ? code : "");
         (void)fault_set(&r->why, s == ST_OK ? ST_INTERNAL : s, "%s",
                         detail ? detail : "the node does not say how it ended");
-        (void)fault_hint(&r->why, "%s", hint ? hint : "");
+        fault_hint(&r->why, "%s", hint ? hint : "");
     }
     json_decref(v);
 }

@@ -62,7 +62,7 @@ static int leave(const struct cli *c, const json_t *operation, const struct faul
     if (why.status == ST_TIMEOUT || why.status == ST_CANCELLED)
         (void)fault_set(&why, because->status, "%s; %s of %s goes on", because->text,
                         text_at(operation, "kind"), text_at(operation, "target_name"));
-    (void)fault_hint(&why, "blixard op wait %.32s", text_at(operation, "id"));
+    fault_hint(&why, "blixard op wait %.32s", text_at(operation, "id"));
     return cli_fail(c, &why);
 }
 
@@ -83,7 +83,7 @@ static int failed(const struct cli *c, const json_t *operation)
                                 : "it failed, and nobody said why");
     (void)fault_wrap(&why, why.status, "%s %.*s %s", dot ? dot + 1 : kind,
                      dot ? (int)(dot - kind) : 0, kind, text_at(operation, "target_name"));
-    (void)fault_hint(&why, "%s", text_at(problem, "hint"));
+    fault_hint(&why, "%s", text_at(problem, "hint"));
     return cli_fail(c, &why);
 }
 

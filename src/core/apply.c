@@ -42,7 +42,7 @@ static enum status check_command(const struct cluster *c, const Pb__Command *cmd
         enum status s = fault_set(why, ST_UNSUPPORTED,
                                   "it needs feature level %" PRIu32 ", the cluster is at %" PRIu32,
                                   cmd->level, known);
-        (void)fault_hint(why, "upgrade all nodes, then raise the level");
+        fault_hint(why, "upgrade all nodes, then raise the level");
         return s;
     }
     if (object_unknown(&cmd->base))
@@ -120,7 +120,7 @@ bool cluster_answered(const struct cluster *c, const struct command_key *key,
     if (d->status == ST_OK)
         return true;
     (void)fault_set(&out->why, d->status, "%s", d->text);
-    (void)fault_hint(&out->why, "%s", d->hint);
+    fault_hint(&out->why, "%s", d->hint);
     fault_field(&out->why, "%s", d->field);
     return true;
 }

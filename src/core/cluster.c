@@ -229,7 +229,7 @@ enum status cluster_event_after(const struct cluster *c, uint64_t index, uint32_
         enum status s =
             fault_set(why, ST_PRECONDITION,
                       "events after %" PRIu64 ".%" PRIu32 " were dropped already", index, seq);
-        (void)fault_hint(why, "read the objects anew, then follow from there");
+        fault_hint(why, "read the objects anew, then follow from there");
         return s;
     }
     char room[OBJECT_KEY_MAX];

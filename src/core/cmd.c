@@ -82,7 +82,7 @@ enum status cmd_if_index(const struct object *o, bool has_if_index, uint64_t if_
           : fault_set(why, ST_PRECONDITION,
                       "it does not exist, and so was not changed at index %" PRIu64, if_index);
     fault_field(why, "if_index");
-    (void)fault_hint(why, "look at it again, then decide");
+    fault_hint(why, "look at it again, then decide");
     return s;
 }
 

@@ -20,7 +20,7 @@ static enum status refuse_in_use(const struct object *o, const struct object *us
 {
     enum status s = fault_set(why, ST_IN_USE, "%s %s is in use by %s %s", object_kind_name(o->kind),
                               object_name(o), object_kind_name(user->kind), object_name(user));
-    (void)fault_hint(why, "delete what is in it first");
+    fault_hint(why, "delete what is in it first");
     return s;
 }
 

@@ -42,7 +42,7 @@ static enum status check_unused(const struct txn *t, const struct object *o, str
     }
     enum status s = fault_set(why, ST_IN_USE, "image %s is in use by vm %s%s", object_name(o),
                               users, vm ? " and others" : "");
-    (void)fault_hint(why, "delete those VMs first");
+    fault_hint(why, "delete those VMs first");
     return s;
 }
 

@@ -14,7 +14,7 @@ static enum status refuse(const char *field, const char *what, const char *hint,
     enum status s = fault_set(why, ST_INVALID, "%s: %s", field, what);
     fault_field(why, "%s", field);
     if (hint)
-        (void)fault_hint(why, "%s", hint);
+        fault_hint(why, "%s", hint);
     return s;
 }
 

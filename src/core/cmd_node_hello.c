@@ -32,7 +32,7 @@ static enum status check_facts(const struct txn *t, const Pb__NodeFacts *facts, 
                       "the cluster is at feature level %" PRIu32 ", the node knows up to %" PRIu32,
                       cluster_level(t->c), facts->feature_level_max);
         fault_field(why, "facts.feature_level_max");
-        (void)fault_hint(why, "install a newer blixard on the node");
+        fault_hint(why, "install a newer blixard on the node");
     }
     return s;
 }

@@ -29,13 +29,13 @@ static enum status find_image(const struct txn *t, const char *project, const ch
     if (!o) {
         (void)fault_set(why, ST_NOT_FOUND, "spec.image: there is no image %s in project %s", wanted,
                         project);
-        (void)fault_hint(why, "blixard image ls");
+        fault_hint(why, "blixard image ls");
         return refuse_image(ST_NOT_FOUND, why);
     }
     if (object_image(o)->phase != PB__IMAGE_PHASE__IMAGE_READY) {
         (void)fault_set(why, ST_CONFLICT, "spec.image: image %s is %s, not ready", wanted,
                         schema_word(&pb__image_phase__descriptor, (int)object_image(o)->phase));
-        (void)fault_hint(why, "blixard image show %s", object_name(o));
+        fault_hint(why, "blixard image show %s", object_name(o));
         return refuse_image(ST_CONFLICT, why);
     }
     *ret = o;

@@ -23,7 +23,7 @@ static enum status refuse(const struct wish *w, const char *what, const char *hi
 {
     (void)fault_set(why, ST_CONFLICT, "vm %s is %s", object_name(w->o), what);
     if (hint)
-        (void)fault_hint(why, "blixard vm %s %s", hint, object_name(w->o));
+        fault_hint(why, "blixard vm %s %s", hint, object_name(w->o));
     return ST_CONFLICT;
 }
 

@@ -23,6 +23,6 @@ enum status command_key_check(const struct command_key *was, const struct comman
         return ST_OK;
     enum status s =
         fault_set(why, ST_CONFLICT, "this idempotency key was given with another request before");
-    (void)fault_hint(why, "a retry repeats its request as it was; another one takes another key");
+    fault_hint(why, "a retry repeats its request as it was; another one takes another key");
     return s;
 }

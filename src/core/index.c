@@ -140,7 +140,7 @@ static enum status port_admits(const struct index *x, const struct object *o,
             fault_set(why, ST_CONFLICT, "port %" PRIu32 " of the node already leads into vm %s",
                       p->host_port, object_name(value));
         fault_field(why, "spec.ports[%zu].host_port", at);
-        (void)fault_hint(why, "choose another host port");
+        fault_hint(why, "choose another host port");
         return s;
     }
     return ST_OK;
@@ -201,7 +201,7 @@ enum status index_admits(const struct index *x, const struct object *o, struct f
                 fault_set(why, ST_EXISTS, "%s %s exists already%s%s", object_kind_name(o->kind),
                           object_name(o), project[0] ? " in project " : "", project);
             fault_field(why, "name");
-            (void)fault_hint(why, "choose another name");
+            fault_hint(why, "choose another name");
             return s;
         }
     }

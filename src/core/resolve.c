@@ -57,7 +57,7 @@ static enum status refuse(const struct cluster *c, enum object_kind kind, const 
     enum status s = fault_set(why, ST_NOT_FOUND, "there is no %s %.*s", object_kind_name(kind),
                               SHOWN_MAX, word);
     if (near)
-        (void)fault_hint(why, "did you mean %s?", near);
+        fault_hint(why, "did you mean %s?", near);
     return s;
 }
 
@@ -84,7 +84,7 @@ enum status cluster_resolve(const struct cluster *c, enum object_kind kind, cons
         enum status s =
             fault_set(why, ST_CONFLICT, "more than one %s has a uid that begins with %s",
                       object_kind_name(kind), name_or_uid);
-        (void)fault_hint(why, "give more of its digits, or its name");
+        fault_hint(why, "give more of its digits, or its name");
         return s;
     }
     *ret = o;

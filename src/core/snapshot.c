@@ -333,7 +333,7 @@ static enum status take_done(struct cluster_restore *r, struct str body, struct 
     enum status status = status_from_code(d->status);
     if (status != ST_OK) {
         (void)fault_set(&was, status, "%s", text_of(d->text));
-        (void)fault_hint(&was, "%s", text_of(d->hint));
+        fault_hint(&was, "%s", text_of(d->hint));
         fault_field(&was, "%s", text_of(d->field));
     }
     done_add(&r->c->done,

@@ -117,7 +117,7 @@ enum status txn_room_to_grow(const struct txn *t, struct fault *why)
     enum status s = fault_set(why, ST_LIMIT,
                               "the state holds %" PRIu64 " bytes, and may not grow beyond %" PRIu64,
                               bytes, max);
-    (void)fault_hint(why, "delete what is not needed");
+    fault_hint(why, "delete what is not needed");
     return s;
 }
 
@@ -130,8 +130,8 @@ enum status txn_room(const struct txn *t, enum object_kind kind, struct fault *w
         enum status s =
             fault_set(why, ST_LIMIT, "there are %zu %ss%s, and no more may be", count,
                       object_kind_name(kind), kind == OBJECT_OPERATION ? " under way" : "");
-        (void)fault_hint(why, kind == OBJECT_OPERATION ? "wait until some have ended"
-                                                       : "delete one that is not needed");
+        fault_hint(why, kind == OBJECT_OPERATION ? "wait until some have ended"
+                                                 : "delete one that is not needed");
         return s;
     }
     return kind == OBJECT_OPERATION ? ST_OK : txn_room_to_grow(t, why);

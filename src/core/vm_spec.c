@@ -107,14 +107,14 @@ enum status vm_spec_fits_image(const Pb__VmSpec *spec, const Pb__Image *image, s
             fault_set(why, ST_INVALID, "spec.root: image %s has no root disk that could persist",
                       image->meta->name);
         fault_field(why, "spec.root");
-        (void)fault_hint(why, "take an image with a root disk, or add a volume");
+        fault_hint(why, "take an image with a root disk, or add a volume");
         return s;
     }
     if (spec->root_size_mib > 0) {
         enum status s = fault_set(why, ST_INVALID, "spec.root_size_mib: image %s has no root disk",
                                   image->meta->name);
         fault_field(why, "spec.root_size_mib");
-        (void)fault_hint(why, "leave it out, or take an image with a root disk");
+        fault_hint(why, "leave it out, or take an image with a root disk");
         return s;
     }
     return ST_OK;
@@ -129,7 +129,7 @@ enum status vm_spec_fits_node(const Pb__VmSpec *spec, const Pb__Node *node, stru
                               "spec.mem_mib: %" PRIu64 " MiB are wanted, node %s has %" PRIu64,
                               spec->mem_mib, node->meta->name, has_mib);
     fault_field(why, "spec.mem_mib");
-    (void)fault_hint(why, "ask for less memory");
+    fault_hint(why, "ask for less memory");
     return s;
 }
 
@@ -155,7 +155,7 @@ enum status vm_spec_change(const Pb__VmSpec *old, const Pb__VmSpec *now, struct 
                            was->name, was->size_mib)
                : fault_set(why, ST_INVALID, "spec.volumes: volume %s cannot be removed", was->name);
         fault_field(why, "spec.volumes");
-        (void)fault_hint(why, "volumes are kept until the VM is deleted; others can be added");
+        fault_hint(why, "volumes are kept until the VM is deleted; others can be added");
         return s;
     }
     return ST_OK;

@@ -176,7 +176,7 @@ static void on_helper_lost(void *ctx)
     struct daemon *d = ctx;
     struct fault why;
     (void)fault_set(&why, ST_UNAVAILABLE, "the helper process ended");
-    (void)fault_hint(&why, "VMs go on; start the daemon again");
+    fault_hint(&why, "VMs go on; start the daemon again");
     stop(d, why.status, &why);
 }
 

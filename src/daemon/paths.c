@@ -15,9 +15,10 @@ enum status paths_find(const struct config *c, const char *program, struct paths
     if (slash && (size_t)(slash - program) < sizeof beside)
         (void)snprintf(beside, sizeof beside, "%.*s", (int)(slash - program), program);
     if (!program_find_libexec("", c->libexec_dir, beside, dir)) {
-        (void)fault_set(why, ST_NOT_FOUND,
-                        "blixard-helper, blixard-shim and blixard-guest are not there");
-        return fault_hint(why, "looked in %s; set libexec_dir", dir);
+        enum status s = fault_set(why, ST_NOT_FOUND,
+                                  "blixard-helper, blixard-shim and blixard-guest are not there");
+        fault_hint(why, "looked in %s; set libexec_dir", dir);
+        return s;
     }
     (void)snprintf(p.helper, sizeof p.helper, "%s/blixard-helper", dir);
     (void)snprintf(p.shim, sizeof p.shim, "%s/blixard-shim", dir);

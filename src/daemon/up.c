@@ -41,13 +41,16 @@ static enum status enter(const struct config *c, const struct identity *who, int
         s = make_dir(c->run_dir, 0755, who, why);
     if (s == ST_OK && chdir(c->data_dir) < 0)
         s = fault_errno(why, errno, "enter %s", c->data_dir);
-    if (s != ST_OK)
-        return fault_hint(why, "data_dir and run_dir must be directories that this user may write");
+    if (s != ST_OK) {
+        fault_hint(why, "data_dir and run_dir must be directories that this user may write");
+        return s;
+    }
     s = file_lock(AT_FDCWD, PATH_LOCK, ret_lock, why);
     if (s != ST_IN_USE)
         return s;
     (void)fault_wrap(why, s, "another daemon uses %s", c->data_dir);
-    return fault_hint(why, "stop it, or give this one a data_dir of its own");
+    fault_hint(why, "stop it, or give this one a data_dir of its own");
+    return s;
 }
 
 static enum status reread(void *file, struct config *ret, struct fault *why)

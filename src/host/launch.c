@@ -71,8 +71,9 @@ static enum status not_started(const struct launch *l, int err, struct fault *wh
 {
     if (err != ENOENT)
         return fault_errno(why, err, "run %s", l->shim);
-    (void)fault_set(why, ST_NOT_FOUND, "%s: there is no such program", l->shim);
-    return fault_hint(why, "install Blixard again, or set where its shim is");
+    enum status s = fault_set(why, ST_NOT_FOUND, "%s: there is no such program", l->shim);
+    fault_hint(why, "install Blixard again, or set where its shim is");
+    return s;
 }
 
 /* fork(2) that answers a pidfd at once: opened by its number later, the process may have ended already, and

@@ -213,7 +213,7 @@ static void refuse_route(struct request *q, const char *allowed)
     struct fault why;
     if (!allowed[0]) {
         (void)fault_set(&why, ST_NOT_FOUND, "there is no such path");
-        (void)fault_hint(&why, "GET /v1/openapi.json lists all");
+        fault_hint(&why, "GET /v1/openapi.json lists all");
         request_refuse(q, 404, &why);
         return;
     }
@@ -271,7 +271,7 @@ static unsigned refusal(const struct request *q, struct fault *why)
     }
     if (sends_json(q->op) && has_body(q) && !is_json(q)) {
         (void)fault_set(why, ST_INVALID, "the body must be JSON");
-        (void)fault_hint(why, "send it with Content-Type: application/json");
+        fault_hint(why, "send it with Content-Type: application/json");
         return 415;
     }
     bool upload = q->op->flags & OP_UPLOAD;

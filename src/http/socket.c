@@ -362,8 +362,7 @@ static bool refuse_handshake(struct request *q)
     struct fault why;
     if (!wants_upgrade(q)) {
         (void)fault_set(&why, ST_INVALID, "%s needs a WebSocket of version 13", q->op->name);
-        (void)fault_hint(&why,
-                         "send Connection: Upgrade, Upgrade: websocket, Sec-WebSocket-Key and "
+        fault_hint(&why, "send Connection: Upgrade, Upgrade: websocket, Sec-WebSocket-Key and "
                          "Sec-WebSocket-Version: 13");
         request_refuse(q, 426, &why);
         add_header(q->answer, "Upgrade", "websocket");

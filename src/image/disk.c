@@ -136,7 +136,7 @@ enum status disk_probe(struct str head, uint64_t file_size, struct disk_info *re
             continue;
         enum status s = fault_set(why, ST_UNSUPPORTED,
                                   "the format is %s; raw and qcow2 are supported", others[i].name);
-        (void)fault_hint(why, "unpack or convert it first, for example with qemu-img convert");
+        fault_hint(why, "unpack or convert it first, for example with qemu-img convert");
         return s;
     }
     enum status s = check_size(file_size, why);

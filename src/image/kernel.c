@@ -138,6 +138,6 @@ enum status kernel_find(const char *cache, const struct work *w, struct kernel *
         return kernel_from_deb(deb, cache, w, ret, why);
     (void)fault_wrap(why, s, "find Debian's cloud kernel");
     if (s != ST_CANCELLED)
-        (void)fault_hint(why, "run apt-get update, or install %s, or name a kernel", meta_package);
+        fault_hint(why, "run apt-get update, or install %s, or name a kernel", meta_package);
     return s;
 }

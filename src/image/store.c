@@ -237,7 +237,7 @@ static void handle_line(struct job *j, struct str line)
             str_copy(code, word, sizeof word, NULL) == ST_OK ? status_from_code(word) : ST_INTERNAL;
         (void)fault_set(&j->why, s == ST_OK ? ST_INTERNAL : s, STR_FMT, STR_ARG(text));
         if (rest.len)
-            (void)fault_hint(&j->why, STR_FMT, STR_ARG(rest));
+            fault_hint(&j->why, STR_FMT, STR_ARG(rest));
     }
 }
 

@@ -75,7 +75,7 @@ static enum status find_packing(struct str payload, enum vmlinux_packing *ret, s
             name = other_packings[i].name;
     enum status s = fault_set(why, ST_UNSUPPORTED,
                               "the kernel is packed with %s; lz4 and zstd are supported", name);
-    (void)fault_hint(why, "give an unpacked vmlinux, for example from extract-vmlinux");
+    fault_hint(why, "give an unpacked vmlinux, for example from extract-vmlinux");
     return s;
 }
 

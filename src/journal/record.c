@@ -188,7 +188,7 @@ enum status record_format_decode(struct str text, struct journal_id *out, struct
         (void)fault_set(why, ST_UNSUPPORTED,
                         "this log has format %" PRIu64 ", and this program knows up to %d", format,
                         JOURNAL_FORMAT);
-        (void)fault_hint(why, "install the version of blixard that wrote it, or a newer one");
+        fault_hint(why, "install the version of blixard that wrote it, or a newer one");
         return ST_UNSUPPORTED;
     }
     if (!format_id(middle, out))

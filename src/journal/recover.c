@@ -40,8 +40,8 @@ static enum status damaged(struct recovery *r, const char *name, uint64_t offset
     (void)fault_set(r->why, ST_CORRUPT,
                     "%s is damaged at offset %" PRIu64 ", after index %" PRIu64 ": %s", name,
                     offset, r->j->shape.last_index, what);
-    (void)fault_hint(r->why, "restore this directory from a backup; or, as a member of a cluster, "
-                             "empty it and join again, which gives this node a new number");
+    fault_hint(r->why, "restore this directory from a backup; or, as a member of a cluster, "
+                       "empty it and join again, which gives this node a new number");
     return ST_CORRUPT;
 }
 

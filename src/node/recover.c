@@ -88,11 +88,12 @@ static enum status check_mark(struct node *n, struct fault *why)
     }
     if (m->deaths < 2)
         return ST_OK;
-    (void)fault_set(why, ST_INTERNAL,
-                    "this node died %" PRIu64 " times while it applied log entry %" PRIu64
-                    "; it stays down so as not to die again",
-                    m->deaths, m->index);
-    return fault_hint(why, "keep the data directory for a report; a newer version may know better");
+    enum status s = fault_set(why, ST_INTERNAL,
+                              "this node died %" PRIu64 " times while it applied log entry %" PRIu64
+                              "; it stays down so as not to die again",
+                              m->deaths, m->index);
+    fault_hint(why, "keep the data directory for a report; a newer version may know better");
+    return s;
 }
 
 enum status node_start(struct node *n, struct log *log, struct fault *why)

@@ -46,7 +46,7 @@ static enum status refuse_field(const struct columns *all, struct str name, stru
         fault_set(why, ST_INVALID, "\"" STR_FMT "\" is no field to filter by", STR_ARG(name));
     const char *meant = str_nearest(name, known, all->count);
     if (meant)
-        (void)fault_hint(why, "did you mean %s?", meant);
+        fault_hint(why, "did you mean %s?", meant);
     return s;
 }
 
@@ -85,7 +85,7 @@ static enum status parse_enum(struct filter_term *t, const ProtobufCEnumDescript
         fault_set(why, ST_INVALID, "\"" STR_FMT "\" is not one of its words", STR_ARG(value));
     const char *meant = str_nearest(value, known, count);
     if (meant)
-        (void)fault_hint(why, "did you mean %s?", meant);
+        fault_hint(why, "did you mean %s?", meant);
     return s;
 }
 

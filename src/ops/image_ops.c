@@ -14,20 +14,20 @@ static enum status check_source(const struct op_run *r, const Pb__ImageSource *s
     if (import && !file) {
         (void)fault_set(why, ST_INVALID, "source: an import needs kernel, initrd or a root file");
         fault_field(why, "source");
-        (void)fault_hint(why, "to make an image from Debian packages: blixard image build");
+        fault_hint(why, "to make an image from Debian packages: blixard image build");
         return ST_INVALID;
     }
     if (!import && file_root) {
         (void)fault_set(why, ST_INVALID, "source.root: a build's root is none or minbase");
         fault_field(why, "source.root");
-        (void)fault_hint(why, "to take a root from a file: blixard image import");
+        fault_hint(why, "to take a root from a file: blixard image import");
         return ST_INVALID;
     }
     if (source && source->n_packages > 0 &&
         (!source->root || strcmp(source->root, "minbase") != 0)) {
         (void)fault_set(why, ST_INVALID, "source.packages: only a root of minbase takes packages");
         fault_field(why, "source.packages");
-        (void)fault_hint(why, "add --root minbase");
+        fault_hint(why, "add --root minbase");
         return ST_INVALID;
     }
     return ST_OK;

@@ -92,7 +92,7 @@ enum status ops_may(const struct op_caller *who, const struct op *op, struct fau
     if (who->admin)
         return ST_OK;
     (void)fault_set(why, ST_DENIED, "%s may not %s", who->actor, op->name);
-    (void)fault_hint(why, "only root and members of the group of the socket may");
+    fault_hint(why, "only root and members of the group of the socket may");
     return ST_DENIED;
 }
 
@@ -191,7 +191,7 @@ static enum status parse_if_match(struct op_run *r, struct str text, struct faul
         s = str_u64((struct str){text.ptr + 1, text.len - 2}, 1, UINT64_MAX, &r->if_index, why);
     if (s != ST_OK) {
         (void)fault_set(why, ST_INVALID, "If-Match is * or one ETag, such as \"123\"");
-        (void)fault_hint(why, "take it from the ETag of an answer");
+        fault_hint(why, "take it from the ETag of an answer");
         return ST_INVALID;
     }
     r->has_if = true;

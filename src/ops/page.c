@@ -50,7 +50,7 @@ enum status page_parse_cursor(const char *cursor, char room[PAGE_CURSOR_MAX],
     if (s != ST_OK) {
         (void)fault_set(why, ST_INVALID, "that is no cursor of a page");
         fault_field(why, "cursor");
-        (void)fault_hint(why, "give \"next\" of the page before, unchanged");
+        fault_hint(why, "give \"next\" of the page before, unchanged");
         return ST_INVALID;
     }
     *ret = (struct page_place){time_ns, text[0], text[1], text[2]};

@@ -190,7 +190,7 @@ static enum status add_pair(json_t *object, const ProtobufCMessageDescriptor *de
     fault_field(why, "%s", p->name);
     const char *meant = f ? NULL : nearest(desc, also, p->name);
     if (meant)
-        (void)fault_hint(why, "did you mean %s?", meant);
+        fault_hint(why, "did you mean %s?", meant);
     return s;
 }
 

@@ -51,7 +51,7 @@ static enum status check_if(struct op_run *r, const struct object *o, struct fau
         return ST_OK;
     (void)fault_set(why, ST_PRECONDITION, "%s %s was changed: its ETag is \"%" PRIu64 "\" now",
                     object_kind_name(o->kind), r->name, index_of(o));
-    (void)fault_hint(why, "read it again, then decide");
+    fault_hint(why, "read it again, then decide");
     return ST_PRECONDITION;
 }
 
@@ -265,8 +265,7 @@ static void applied(void *ctx, enum status s, const struct fault *why,
     if (!result) {
         struct fault said = *why;
         if (s == ST_TIMEOUT)
-            (void)fault_hint(&said,
-                             "it may still be done; ask again with the same Idempotency-Key");
+            fault_hint(&said, "it may still be done; ask again with the same Idempotency-Key");
         run_fail(r, &said);
         return;
     }

@@ -270,7 +270,7 @@ static enum status not_started(const struct state *s, struct failure f, struct f
     if (f.err != ENOENT)
         return fault_errno(why, f.err, "run %s", s->name);
     enum status status = fault_set(why, ST_NOT_FOUND, "%s: there is no such program", s->name);
-    (void)fault_hint(why, "install the package that has %s", s->name);
+    fault_hint(why, "install the package that has %s", s->name);
     return status;
 }
 

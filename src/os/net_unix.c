@@ -18,7 +18,7 @@ static enum status address(const char *path, struct sockaddr_un *out, struct fau
         (void)fault_set(why, ST_INVALID,
                         "the path of the socket has %zu bytes, at most %d work: %s", len,
                         NET_UNIX_PATH_MAX, path);
-        (void)fault_hint(why, "choose a directory with a shorter path");
+        fault_hint(why, "choose a directory with a shorter path");
         return ST_INVALID;
     }
     *out = (struct sockaddr_un){.sun_family = AF_UNIX};

@@ -61,8 +61,7 @@ enum status console_log_trim(int fd, uint64_t max, struct fault *why)
     bool no_holes = errno == EOPNOTSUPP;
     enum status s = fault_errno(why, errno, "cut a console's log");
     if (no_holes)
-        (void)fault_hint(why,
-                         "logs grow without limit there: keep VMs on a file system that can punch "
-                         "holes, such as ext4, xfs or tmpfs");
+        fault_hint(why, "logs grow without limit there: keep VMs on a file system that can punch "
+                        "holes, such as ext4, xfs or tmpfs");
     return s;
 }

@@ -156,8 +156,9 @@ static enum status choose_network(struct qemu *q, struct order *o, struct fault 
     const struct host_facts *f = &q->host->facts;
     enum vmm_qemu_network n = q->config.network;
     if (n == VMM_QEMU_TAP && o->port_count) {
-        (void)fault_set(why, ST_INVALID, "forwarded ports need QEMU's own network");
-        return fault_hint(why, "set vm.network to auto or user, or reach the guest by its address");
+        enum status s = fault_set(why, ST_INVALID, "forwarded ports need QEMU's own network");
+        fault_hint(why, "set vm.network to auto or user, or reach the guest by its address");
+        return s;
     }
     if (n == VMM_QEMU_TAP && !f->tap)
         return fault_set(why, ST_UNSUPPORTED, "vm.network says tap, but there is none: %s", f->why);

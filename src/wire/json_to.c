@@ -137,7 +137,7 @@ static enum status refuse_word(const struct target *t, struct str text)
                                  all.full ? ", ..." : "");
     const char *near = str_nearest(text, words, e->desc->n_values);
     if (near)
-        (void)fault_hint(t->why, "did you mean %s?", near);
+        fault_hint(t->why, "did you mean %s?", near);
     free(words);
     return s;
 }
@@ -254,7 +254,7 @@ static enum status refuse_unknown(const ProtobufCMessageDescriptor *desc, const 
         names[i] = desc->fields[i].name;
     const char *near = str_nearest(str_from(at->name), names, desc->n_fields);
     if (near)
-        (void)fault_hint(why, "did you mean %s?", near);
+        fault_hint(why, "did you mean %s?", near);
     free(names);
     return s;
 }

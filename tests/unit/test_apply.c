@@ -434,7 +434,7 @@ TEST(apply_command_ids_are_kept_by_count_whatever_was_answered)
     done_table_init(&wordy);
     (void)fault_set(&no, ST_EXISTS, "no");
     (void)fault_set(&why, ST_EXISTS, "%*s", FAULT_TEXT_MAX - 1, "no");
-    (void)fault_hint(&why, "%*s", FAULT_HINT_MAX - 1, "none");
+    fault_hint(&why, "%*s", FAULT_HINT_MAX - 1, "none");
     for (uint64_t i = 1; i <= 3 * LIMIT_DONE; i++) {
         memcpy(key.id, &i, sizeof i);
         done_add(&brief, done_new(&key, i, ST_EXISTS, &no, "", ""), LIMIT_DONE);

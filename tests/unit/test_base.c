@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,10 +22,20 @@ TEST(fault_wrap_reads_from_the_outside_in)
 {
     struct fault why = {0};
     CHECK_EQ(ST_QUOTA, fault_set(&why, ST_QUOTA, "2 vcpus wanted, 1 left"));
-    (void)fault_hint(&why, "ask for less");
+    fault_hint(&why, "ask for less");
     CHECK_EQ(ST_QUOTA, fault_wrap(&why, ST_QUOTA, "create vm %s", "web-1"));
     CHECK_STR("create vm web-1: 2 vcpus wanted, 1 left", why.text);
     CHECK_STR("ask for less", why.hint);
+}
+
+/* Then only the status is kept. */
+TEST(fault_may_be_none)
+{
+    CHECK_EQ(ST_QUOTA, fault_set(NULL, ST_QUOTA, "%s", "no room"));
+    CHECK_EQ(ST_NOT_FOUND, fault_errno(NULL, ENOENT, "open %s", "x"));
+    CHECK_EQ(ST_QUOTA, fault_wrap(NULL, ST_QUOTA, "create vm %s", "web-1"));
+    fault_hint(NULL, "ask for %s", "less");
+    fault_field(NULL, "spec.%s", "vcpus");
 }
 
 TEST(fault_too_long_is_cut_not_spilled)

@@ -58,6 +58,7 @@ TEST(launch_leaves_nothing_of_what_could_not_start)
     CHECK_EQ(ST_NOT_FOUND, start("/nowhere/shim", &pid, &pidfd, &why));
     CHECK_STR("/nowhere/shim: there is no such program", why.text);
     CHECK_EQ(ST_DENIED, start("/etc/passwd", &pid, &pidfd, &why));
+    CHECK_EQ(ST_NOT_FOUND, start("/nowhere/shim", &pid, &pidfd, NULL));
     CHECK_EQ(7, pid);
     CHECK_EQ(-7, pidfd);
     CHECK_EQ(-1, waitpid(-1, NULL, WNOHANG));

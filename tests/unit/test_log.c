@@ -98,7 +98,7 @@ TEST(log_faults_carry_code_and_hint)
     struct fault why;
     struct logger *l = to_pipe(fd, LOG_LOGFMT, LOG_INFO, 10);
     (void)fault_set(&why, ST_NO_SPACE, "write x");
-    (void)fault_hint(&why, "free some");
+    fault_hint(&why, "free some");
     log_fault(l, LOG_ERROR, "journal.failed", &why);
     CHECK(strstr(got(fd[0]), "err=\"write x\" code=no_space hint=\"free some\"") != NULL);
     log_free(l);
