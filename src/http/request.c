@@ -101,7 +101,8 @@ struct op_call request_call(const struct request *q)
         .if_none_match = request_header(q, "If-None-Match"),
         .traceparent = request_header(q, "traceparent"),
         .last_event_id = request_header(q, "Last-Event-ID"),
-        .open_metrics = wants(q, OPS_OPEN_METRICS) > wants(q, "text/plain"),
+        .open_metrics =
+            q->op->id == OP_METRICS && wants(q, OPS_OPEN_METRICS) > wants(q, "text/plain"),
         .wait_ms = preferred_wait_ms(q),
     };
 }
