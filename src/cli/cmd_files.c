@@ -92,7 +92,7 @@ static enum status open_source(const char *file, int *ret_fd, struct stat *ret_s
     if (S_ISDIR(ret_st->st_mode))
         return fault_set(why, ST_INVALID, "%s is a directory: only files are copied", file);
     if (!S_ISREG(ret_st->st_mode)) {
-        int aside;
+        int aside = -1;
         enum status s = set_aside(fd, &aside, why);
         if (s != ST_OK)
             return fault_wrap(why, s, "%s", file);

@@ -84,7 +84,7 @@ static enum status command_json(const struct cli *c, json_t **ret, struct fault 
 int vm_exec_run(struct cli *c)
 {
     struct fault why;
-    json_t *argv, *known;
+    json_t *argv = NULL, *known;
     unsigned rows, cols;
     AUTO(buf_done) struct buf target;
     buf_init(&target, TARGET_MAX);
@@ -255,7 +255,7 @@ int vm_wait_run(struct cli *c)
 {
     struct fault why;
     uint64_t begun_ms = now_ms();
-    json_t *vm;
+    json_t *vm = NULL;
     struct watch w = {.c = c, .condition = given_get(&c->given, FLAG_FOR)};
     if (!w.condition) {
         (void)fault_set(&why, ST_INVALID, "--for is missing");

@@ -93,7 +93,7 @@ enum status vmlinux_payload(struct str bzimage, enum vmlinux_packing *ret_packin
     if (start > bzimage.len || len > bzimage.len - start || len < 8)
         return fault_set(why, ST_INVALID, "the kernel is cut off, or its header is damaged");
     struct str payload = {bzimage.ptr + start, (size_t)len};
-    enum vmlinux_packing packing;
+    enum vmlinux_packing packing = 0;
     enum status s = find_packing(payload, &packing, why);
     if (s != ST_OK)
         return s;

@@ -188,7 +188,7 @@ static enum status read_value(const struct target *t, const json_t *v, ProtobufC
 {
     uint64_t number;
     int value;
-    char *text;
+    char *text = NULL;
     ProtobufCBinaryData bytes;
     ProtobufCMessage *child;
     enum status s;
