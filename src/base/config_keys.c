@@ -69,7 +69,7 @@ const struct config_key config_keys[] = {
             "saved after 16 MiB of them in any case."},
     {"journal.trailing_entries", INTEGER(journal.trailing_entries, 0, 1000000), .initial = "500",
      .doc = "Log entries kept behind a saved state, for members that are a little late; 4 MiB of "
-            "them at most."},
+            "them at most, or twice as many of both while such a member is heard from."},
 
     {"log.level", WORD(log.level, levels), .initial = "info", .live = true,
      .doc = "Least severe events that are written."},
