@@ -12,7 +12,7 @@ struct series {
     struct metric *family;
     char labels[METRIC_LABELS_MAX];
     uint64_t count; /* counter; histogram: observations */
-    double value;   /* gauge; histogram: sum */
+    double value;   /* histogram: sum */
     uint64_t buckets[METRIC_BUCKETS_MAX];
 };
 
