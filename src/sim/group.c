@@ -144,7 +144,7 @@ static void calm(struct group *g)
     }
 }
 
-enum { BURST = 64, BURSTS = 10 };
+enum { BURST = 64, BURSTS = 10, MESSAGES_MAX = 3 /* for an entry */ };
 
 /* How many messages does an entry take when 64 are on their way at a time? */
 static void burst(struct group *g)
@@ -166,6 +166,9 @@ static void burst(struct group *g)
     }
     g->sim->stats.burst_entries += BURST * BURSTS;
     g->sim->stats.burst_messages += g->sim->stats.messages - before;
+    if (g->sim->stats.messages - before > MESSAGES_MAX * BURST * BURSTS)
+        sim_fail(g->sim, "Livelock: %" PRIu64 " messages for %d entries",
+                 g->sim->stats.messages - before, BURST * BURSTS);
 }
 
 static void phase_of_calm(struct group *g)

@@ -26,7 +26,7 @@ struct member {
     bool witness;  /* it holds no state */
     uint64_t life; /* of a process; events of an older one are nothing */
     struct raft *raft;
-    struct lists *state; /* NULL: a witness */
+    struct lists *state; /* of a witness: empty */
     struct member_log *log;
     bool disk_at_work;
     bool saving;     /* a snapshot is on its way to the platter */

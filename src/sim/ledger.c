@@ -1,6 +1,7 @@
 #include "sim/ledger.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "sim/group_state.h"
@@ -19,39 +20,33 @@ void ledger_done(struct ledger *l)
     free(l->position);
 }
 
+/* The array, grown by zeros if it does not reach to index. */
+static void *reach(void *array, size_t *room, uint64_t index, size_t each)
+{
+    if (index < *room)
+        return array;
+    size_t before = *room;
+    *room = MAX(2 * before, (size_t)index + 256);
+    array = mem_grow(array, *room, each);
+    memset((char *)array + before * each, 0, (*room - before) * each);
+    return array;
+}
+
 static struct ledger_slot *slot(struct ledger *l, uint64_t index)
 {
-    if (index >= l->room) {
-        size_t room = MAX(2 * l->room, (size_t)index + 256);
-        l->slot = mem_grow(l->slot, room, sizeof *l->slot);
-        for (size_t i = l->room; i < room; i++)
-            l->slot[i] = (struct ledger_slot){0};
-        l->room = room;
-    }
+    l->slot = reach(l->slot, &l->room, index, sizeof *l->slot);
     return &l->slot[index];
 }
 
 static uint32_t *leader_of(struct ledger *l, uint64_t term)
 {
-    if (term >= l->leader_room) {
-        size_t room = MAX(2 * l->leader_room, (size_t)term + 64);
-        l->leader = mem_grow(l->leader, room, sizeof *l->leader);
-        for (size_t i = l->leader_room; i < room; i++)
-            l->leader[i] = 0;
-        l->leader_room = room;
-    }
+    l->leader = reach(l->leader, &l->leader_room, term, sizeof *l->leader);
     return &l->leader[term];
 }
 
 static uint64_t *position_of(struct ledger *l, uint64_t value)
 {
-    if (value >= l->position_room) {
-        size_t room = MAX(2 * l->position_room, (size_t)value + 256);
-        l->position = mem_grow(l->position, room, sizeof *l->position);
-        for (size_t i = l->position_room; i < room; i++)
-            l->position[i] = 0;
-        l->position_room = room;
-    }
+    l->position = reach(l->position, &l->position_room, value, sizeof *l->position);
     return &l->position[value];
 }
 

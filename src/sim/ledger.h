@@ -5,7 +5,7 @@
 #pragma once
 
 #include "raft/raft.h"
-#include "sim/sim.h"
+#include "sim/net.h"
 
 struct member;
 
@@ -39,7 +39,7 @@ struct ledger {
     struct raft_members members; /* in force there */
     uint32_t *leader;            /* by term */
     size_t leader_room;
-    struct ledger_member member[64];
+    struct ledger_member member[NET_MEMBERS_MAX];
     uint64_t *position; /* by value: the index that brought it first */
     size_t position_room;
 };

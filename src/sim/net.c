@@ -37,10 +37,8 @@ static void arrive(void *payload, uint64_t arg)
     struct envelope *e = payload;
     struct net *n = e->net;
     (void)arg;
-    if (!n->cut[e->m.from][e->m.to]) {
-        n->delivered++;
+    if (!n->cut[e->m.from][e->m.to])
         n->deliver(n->ctx, &e->m);
-    }
     open_envelope(e);
 }
 
@@ -74,7 +72,6 @@ static void post(struct net *n, const struct raft_message *m)
 void net_send(struct net *n, const struct raft_message *m)
 {
     require(m->from < NET_MEMBERS_MAX && m->to < NET_MEMBERS_MAX);
-    n->sent++;
     if (n->cut[m->from][m->to] || rng_chance(&n->rng, n->faults.loss))
         return;
     post(n, m);

@@ -23,7 +23,6 @@ struct net {
     bool cut[NET_MEMBERS_MAX][NET_MEMBERS_MAX]; /* from, to */
     uint64_t newest_us[NET_MEMBERS_MAX][NET_MEMBERS_MAX];
     struct list flight;
-    uint64_t sent, delivered;
     void (*deliver)(void *ctx, const struct raft_message *m);
     void *ctx;
 };
