@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "core/state.h"
+#include "core/plan.h"
 
 struct cluster *cluster_new_limits(const struct limits *l)
 {
@@ -14,6 +14,7 @@ struct cluster *cluster_new_limits(const struct limits *l)
         table_init(&c->table[i]);
     index_init(&c->derived);
     done_table_init(&c->done);
+    c->next = NEW(struct plan);
     return c;
 }
 
@@ -28,6 +29,8 @@ void cluster_free(struct cluster *c)
 {
     if (!c)
         return;
+    plan_drop(c->next);
+    free(c->next);
     index_done(&c->derived);
     for (size_t i = 0; i < OBJECT_KIND_COUNT; i++)
         table_done(&c->table[i]);

@@ -65,6 +65,9 @@ void apply_result_done(struct apply_result *r);
  * Bytes that are not a command are refused like any other. Its id is kept for a retry if it says by
  * `request` what was asked; others, such as reports of nodes, must not push out those of users. */
 void cluster_apply(struct cluster *c, uint64_t index, struct str command, struct apply_result *out);
+/* This may be what is applied next: do what can be done before it is certain, so that less is left to do then. That
+ * changes no state, and no answer. */
+void cluster_foresee(struct cluster *c, uint64_t index, struct str command);
 /* Was a command with this id applied before? Then say what applying another one would be answered: as
  * the first was, or ST_CONFLICT (and not `replay`) when it asks for something else. */
 bool cluster_answered(const struct cluster *c, const struct command_key *key,

@@ -9,6 +9,8 @@
 #include "core/limits.h"
 #include "core/table.h"
 
+struct plan;
+
 struct cluster {
     struct limits limits;
     uint64_t index;
@@ -19,6 +21,7 @@ struct cluster {
     struct table table[OBJECT_KIND_COUNT];
     struct index derived;
     struct done_table done;
+    struct plan *next; /* of what may be applied next */
 };
 
 /* Put an object that index_admits(), in place of one of its key if there is one; o's reference is

@@ -117,6 +117,21 @@ static void apply_command(struct node *n, const struct raft_entry *e)
     apply_result_done(&r);
 }
 
+/* Until the next entry is committed and durable, there is time to see what it will do. */
+void node_foresee(struct node *n)
+{
+    struct raft_view v = raft_view(n->raft);
+    uint64_t index = v.applied + 1;
+    if (n->dead || index <= n->apply_to || index > v.last)
+        return;
+    const struct raft_entry *e = raft_entry_at(n->raft, index);
+    if (e->type != RAFT_ENTRY_COMMAND)
+        return;
+    mark(n, index);
+    cluster_foresee(n->cluster, index, (struct str){e->data->bytes, e->data->len});
+    mark(n, 0);
+}
+
 void node_apply(struct node *n)
 {
     uint64_t index = raft_view(n->raft).applied;

@@ -138,12 +138,14 @@ void node_step(struct node *n)
         node_expire(n);
         node_write_out(n);
         node_apply(n);
+        node_write_out(n); /* what those proposed who were answered: the disk can begin */
         node_hello_step(n);
         node_read_step(n);
         reconcile_step(n);
         images_step(n);
         node_snapshot_step(n);
         node_write_out(n); /* what the steps above proposed */
+        node_foresee(n);
     }
     if (n->dead)
         end(n);

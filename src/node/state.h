@@ -109,6 +109,7 @@ void node_new_uid(struct node *n, char out[OBJECT_UID_MAX]);
 /* --- apply.c --- */
 void node_write_out(struct node *n); /* what raft has ready: to the log, and to be applied */
 void node_apply(struct node *n);     /* some of what is committed and durable */
+void node_foresee(struct node *n);   /* what comes next */
 void node_held_done(struct node_held *h);
 
 /* --- recover.c --- */

@@ -66,14 +66,33 @@ static void check_changes(const struct world *w)
     }
 }
 
+/* A replica may look ahead, and at what comes to nothing: another entry took its place. */
+static void foresee(struct tape *t, struct cluster *c, const struct world *w, struct buf *other)
+{
+    uint64_t hash = cluster_hash(c), index = cluster_index(c);
+    switch (draw_below(t, 5)) {
+    case 0: break;
+    case 1: cluster_foresee(c, w->index, buf_view(other)); break;
+    case 2: cluster_foresee(c, w->index + 1, buf_view(&w->packed)); break;
+    default: cluster_foresee(c, w->index, buf_view(&w->packed)); break;
+    }
+    CHECK(cluster_hash(c) == hash);
+    CHECK_EQ(index, cluster_index(c));
+    buf_reset(other);
+    buf_str(other, buf_view(&w->packed));
+}
+
 static void replicas_agree(struct tape *t)
 {
     struct world w, twin;
+    AUTO(buf_done) struct buf other;
+    buf_init(&other, 1 << 20);
     draw_start(&w);
     draw_start(&twin);
     while (t->pos < t->len) {
         draw_step(t, &w);
         struct apply_result r;
+        foresee(t, twin.c, &w, &other);
         cluster_apply(twin.c, w.index, buf_view(&w.packed), &r);
         same_result(&w.r, &r);
         apply_result_done(&r);
