@@ -13,7 +13,7 @@ struct call {
 };
 
 struct mailbox {
-    int wake; /* eventfd: readable while calls may wait */
+    int wake; /* eventfd, written to for the first call that waits. The edge tells: it is never read */
     struct loop_source *source;
     size_t count_max;
     struct call *running; /* those being run; the loop's thread only */
@@ -27,9 +27,6 @@ static void run_waiting(void *ctx, uint32_t events)
 {
     (void)events;
     struct mailbox *m = ctx;
-    uint64_t ticks;
-    (void)!read(m->wake, &ticks, sizeof ticks); /* resets it; it cannot fail but for "nothing" */
-
     ensure(pthread_mutex_lock(&m->lock) == 0);
     struct call *calls = m->waiting;
     size_t count = m->count;
@@ -51,7 +48,7 @@ enum status mailbox_open(struct loop *l, size_t count_max, struct mailbox **ret,
 
     struct mailbox *m = NEW(struct mailbox);
     m->wake = wake;
-    enum status s = loop_io_open(l, wake, EPOLLIN, run_waiting, m, &m->source, why);
+    enum status s = loop_io_open(l, wake, EPOLLIN | EPOLLET, run_waiting, m, &m->source, why);
     if (s != ST_OK) {
         (void)close(wake);
         free(m);
