@@ -139,9 +139,11 @@ void vm_resume(struct vm *vm);
 void vm_watch(struct vm *vm, struct vm_process *p, uint32_t pid, int pidfd);
 void vm_kill(struct vm *vm);
 void vm_end_late(void *ctx); /* its timer */
-/* What the shim left; NULL when that is nothing of this incarnation. b holds the bytes. */
-const struct shim_record *vm_shim_record(const struct vm *vm, struct buf *b,
-                                         struct shim_record *ret);
+/* Hold the process, if it is still there; else it is gone. false: that cannot be seen now. */
+MUST_USE bool vm_hold(struct vm *vm, struct vm_process *p, uint32_t pid, uint64_t start);
+/* What the shim left. b holds the bytes. ST_NOT_FOUND: nothing of this incarnation that can be read; others: that
+ * cannot be seen now. */
+MUST_USE enum status vm_shim_record(const struct vm *vm, struct buf *b, struct shim_record *ret);
 void vm_forget_processes(struct vm *vm);
 /* Something ended: if that was the last of it, conclude. */
 void vm_check_end(struct vm *vm);

@@ -48,14 +48,29 @@ void vm_forget_processes(struct vm *vm)
     forget(&vm->monitor);
 }
 
-const struct shim_record *vm_shim_record(const struct vm *vm, struct buf *b,
-                                         struct shim_record *ret)
+bool vm_hold(struct vm *vm, struct vm_process *p, uint32_t pid, uint64_t start)
 {
-    if (vm->dir < 0 || file_read(vm->dir, SHIM_FILE, b, NULL) != ST_OK ||
-        shim_get_record(buf_view(b), ret, NULL) != ST_OK)
-        return NULL;
-    bool ours = ret->incarnation == vm->rec.incarnation && ret->epoch == vm->rec.epoch;
-    return ours ? ret : NULL;
+    int pidfd = -1;
+    if (p->pid || !pid)
+        return true;
+    enum status s = process_open(pid, start, &pidfd, NULL);
+    if (s == ST_OK) {
+        vm_watch(vm, p, pid, pidfd);
+    } else if (s == ST_NOT_FOUND) {
+        p->pid = pid;
+        p->gone = true;
+    }
+    return s == ST_OK || s == ST_NOT_FOUND;
+}
+
+enum status vm_shim_record(const struct vm *vm, struct buf *b, struct shim_record *ret)
+{
+    enum status s = vm->dir < 0 ? ST_NOT_FOUND : file_read(vm->dir, SHIM_FILE, b, NULL);
+    if (s != ST_OK)
+        return s;
+    bool ours = shim_get_record(buf_view(b), ret, NULL) == ST_OK &&
+                ret->incarnation == vm->rec.incarnation && ret->epoch == vm->rec.epoch;
+    return ours ? ST_OK : ST_NOT_FOUND;
 }
 
 /* ---- killing ---- */
@@ -114,7 +129,7 @@ static void conclude(struct vm *vm, bool watched)
     struct shim_record exit;
     AUTO(buf_done) struct buf b;
     buf_init(&b, SHIM_RECORD_MAX);
-    const struct shim_record *r = vm_shim_record(vm, &b, &exit);
+    bool left = vm_shim_record(vm, &b, &exit) == ST_OK;
     struct cause_facts f = {
         .ready = vm->rec.ready,
         .spoke = vm->spoke,
@@ -123,7 +138,7 @@ static void conclude(struct vm *vm, bool watched)
         .asked_kill = vm->rec.asked_kill,
         .host_rebooted = memcmp(vm->rec.host_boot, vm->q->host_boot, 16) != 0,
         .reason = vm->reason,
-        .exit = r && r->phase == SHIM_EXITED ? r : NULL,
+        .exit = left && exit.phase == SHIM_EXITED ? &exit : NULL,
         .console = {console, read_console_tail(vm, console)},
     };
     cause_find(&f, &vm->rec.cause, vm->rec.detail);
@@ -162,10 +177,12 @@ static void clean(struct vm *vm)
 void vm_end_late(void *ctx)
 {
     struct vm *vm = ctx;
-    if (vm->state == VM_IS_CLEANING)
+    if (vm->state == VM_IS_CLEANING) {
         clean(vm);
-    else
+    } else {
         kill_harder(vm);
+        vm_check_end(vm);
+    }
 }
 
 static void ended(struct vm *vm, bool watched)
@@ -187,14 +204,14 @@ static void ended(struct vm *vm, bool watched)
 static void look_for_monitor(struct vm *vm)
 {
     struct shim_record r;
-    int pidfd = -1;
     AUTO(buf_done) struct buf b;
     buf_init(&b, SHIM_RECORD_MAX);
-    if (!vm_shim_record(vm, &b, &r) || r.phase == SHIM_EXITED || !r.pid ||
-        process_open(r.pid, r.start, &pidfd, NULL) != ST_OK)
+    enum status s = vm_shim_record(vm, &b, &r);
+    if (s == ST_NOT_FOUND || (s == ST_OK && (r.phase == SHIM_EXITED || !r.pid)))
         vm->monitor.gone = true;
-    else
-        vm_watch(vm, &vm->monitor, r.pid, pidfd);
+    else if (s != ST_OK || !vm_hold(vm, &vm->monitor, r.pid, r.start))
+        loop_timer_after(vm->end_timer,
+                         KILL_AGAIN_MS); /* it may run, and nobody else will end it */
 }
 
 void vm_check_end(struct vm *vm)

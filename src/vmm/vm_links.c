@@ -171,26 +171,10 @@ static bool is_ours(const struct vm *vm, const struct shim_record *r)
            r->epoch == vm->rec.epoch;
 }
 
-/* Hold the process, if it is still there. false: that cannot be seen now. */
-static bool hold(struct vm *vm, struct vm_process *p, uint32_t pid, uint64_t start)
-{
-    int pidfd = -1;
-    if (p->pid || !pid)
-        return true;
-    enum status s = process_open(pid, start, &pidfd, NULL);
-    if (s == ST_OK) {
-        vm_watch(vm, p, pid, pidfd);
-    } else if (s == ST_NOT_FOUND) {
-        p->pid = pid;
-        p->gone = true;
-    }
-    return s == ST_OK || s == ST_NOT_FOUND;
-}
-
 static bool hold_both(struct vm *vm, const struct shim_record *r)
 {
-    bool shim = hold(vm, &vm->shim, r->shim_pid, r->shim_start);
-    bool monitor = hold(vm, &vm->monitor, r->pid, r->start);
+    bool shim = vm_hold(vm, &vm->shim, r->shim_pid, r->shim_start);
+    bool monitor = vm_hold(vm, &vm->monitor, r->pid, r->start);
     return shim && monitor;
 }
 
@@ -290,7 +274,9 @@ static void adopt_silent(struct vm *vm)
     struct shim_record r;
     AUTO(buf_done) struct buf b;
     buf_init(&b, SHIM_RECORD_MAX);
-    if (vm_shim_record(vm, &b, &r) && !hold_both(vm, &r))
+    enum status s = vm_shim_record(vm, &b, &r);
+    bool seen = s == ST_OK ? hold_both(vm, &r) : s == ST_NOT_FOUND;
+    if (!seen)
         loop_timer_after(vm->adopt_timer, ADOPT_MS);
     else if (vm->shim.pid && !vm->shim.gone)
         adopted(vm);

@@ -206,7 +206,12 @@ static void on_orphan_cleaned(void *ctx, enum status s, const struct fault *why)
 static void on_listed(void *ctx, enum status s, const char (*uid)[HOST_UID_MAX], size_t count)
 {
     struct qemu *q = ctx;
-    for (size_t i = 0; s == ST_OK && !q->look_trouble[0] && i < count; i++) {
+    struct fault why;
+    if (s != ST_OK) {
+        (void)fault_set(&why, s, "what is left of VMs cannot be listed");
+        look_failed(q, &why);
+    }
+    for (size_t i = 0; !q->look_trouble[0] && i < count; i++) {
         if (vm_find(q, uid[i]))
             continue;
         q->unseen++;
