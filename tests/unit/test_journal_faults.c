@@ -3,89 +3,13 @@
  * bit in every byte. What is found afterwards is compared with a model of what was asked.
  */
 #include "journal/journal_inline.h"
-#include "support/loaded.h"
+#include "support/log_work.h"
 #include "support/memdisk.h"
-
-/* --- what a log should hold --- */
-
-enum { STEPS_MAX = 600, CHUNK_BYTES_MAX = 700 };
-
-/* The log as entries start + 1 ... last; those up to `snapshot` are also in the snapshot. */
-struct model {
-    struct log_hard hard;
-    uint64_t start; /* nothing before it can be had any more: a peer's snapshot replaced it */
-    uint64_t last;
-    struct item item[ENTRIES_MAX]; /* [index] */
-    uint64_t snapshot, snapshot_term, snapshot_hash;
-};
-
-/* One record's worth of change. */
-struct step {
-    enum { STEP_HARD, STEP_ENTRY, STEP_SNAPSHOT } kind;
-    struct log_hard hard;
-    uint64_t index;
-    struct item item;
-    uint64_t hash; /* SNAPSHOT */
-};
-
-static void model_step(struct model *m, const struct step *s)
-{
-    switch (s->kind) {
-    case STEP_HARD: m->hard = s->hard; break;
-    case STEP_ENTRY:
-        require(s->index <= m->last + 1 && s->index < ENTRIES_MAX);
-        m->item[s->index] = s->item;
-        m->last = s->index;
-        break;
-    case STEP_SNAPSHOT:
-        if (s->index > m->last || m->item[s->index].term != s->item.term) {
-            m->start = m->last = s->index;
-            m->item[s->index].term = s->item.term;
-        }
-        m->snapshot = s->index;
-        m->snapshot_term = s->item.term;
-        m->snapshot_hash = s->hash;
-        break;
-    }
-}
-
-static bool same_entry(const struct item *want, const struct item *got, uint64_t hash)
-{
-    static char bytes[LOG_CHUNK_MAX];
-    fill(want->seed, want->len, bytes);
-    return want->term == got->term && want->type == got->type && want->len == got->len &&
-           hash_fnv(HASH_FNV_START, bytes, want->len) == hash;
-}
-
-/* Does it hold what the model says? `older`: an older snapshot, or none, with a log that covers what
- * is between is as good. */
-static bool holds(const struct model *m, const struct loaded *l, bool older)
-{
-    if (l->hard.term != m->hard.term || l->hard.vote != m->hard.vote)
-        return false;
-    bool same = l->snapshot == m->snapshot && l->snapshot_term == m->snapshot_term &&
-                (l->snapshot == 0 || l->snapshot_hash == m->snapshot_hash);
-    if (!same && !(older && l->snapshot < m->snapshot && l->snapshot >= m->start))
-        return false;
-    if ((l->entries ? l->last : l->snapshot) != m->last)
-        return false;
-    for (uint64_t i = l->snapshot + 1; i <= m->last; i++)
-        if (!same_entry(&m->item[i], &l->item[i], l->hash[i]))
-            return false;
-    return true;
-}
 
 /* --- a run: requests to a journal, and the steps that they stand for --- */
 
 struct run {
-    struct rng rng;
-    struct model now; /* with all that was asked */
-    struct step step[STEPS_MAX];
-    size_t step_count;
-    size_t acked;             /* steps that are surely durable */
-    size_t acked_before_last; /* as of the request before */
-    size_t steps_of_token[STEPS_MAX], token_count;
-    size_t snapshot_steps; /* after the snapshot that is under way */
+    struct log_work w;
     bool failed;
     struct journal_inline *journal;
 };
@@ -93,15 +17,13 @@ struct run {
 static void on_appended(void *ctx, uint64_t token)
 {
     struct run *r = ctx;
-    CHECK(r->acked <= r->steps_of_token[token]);
-    r->acked = r->steps_of_token[token];
+    log_work_appended(&r->w, token);
 }
 
 static void on_snapshotted(void *ctx, uint64_t index)
 {
     struct run *r = ctx;
-    CHECK_EQ(r->now.snapshot, index);
-    r->acked = r->snapshot_steps;
+    log_work_snapshotted(&r->w, index);
 }
 
 static void on_failed(void *ctx, const struct fault *why)
@@ -112,52 +34,11 @@ static void on_failed(void *ctx, const struct fault *why)
     r->failed = true;
 }
 
-static void take_step(struct run *r, struct step s)
+static enum status append(struct run *r, const struct log_entry *e)
 {
-    require(r->step_count < STEPS_MAX);
-    r->step[r->step_count++] = s;
-    model_step(&r->now, &s);
-}
-
-static enum status append(struct run *r, const struct log_hard *hard, const struct log_entry *e,
-                          size_t count)
-{
-    uint64_t token = r->token_count++;
-    r->steps_of_token[token] = r->step_count;
-    struct log *l = journal_inline_log(r->journal);
-    return l->append(l, hard, e, count, token);
-}
-
-static void ask_append(struct run *r)
-{
-    struct model *m = &r->now;
-    static char bytes[4][1500];
-    struct log_entry entry[4];
-    struct log_hard hard = m->hard;
-    bool bump = m->hard.term == 0 || rng_chance(&r->rng, 200);
-    bool vote = !bump && !hard.vote && rng_chance(&r->rng, 300);
-    if (bump)
-        hard.term += rng_range(&r->rng, 1, 3);
-    if (bump || vote) {
-        hard.vote = (uint32_t)rng_below(&r->rng, 4);
-        take_step(r, (struct step){.kind = STEP_HARD, .hard = hard});
-    }
-    size_t count = (size_t)rng_below(&r->rng, 5);
-    uint64_t index = m->last + 1;
-    if (m->last > m->snapshot && rng_chance(&r->rng, 200))
-        index = rng_range(&r->rng, m->snapshot + 1, m->last);
-    if (index + count >= ENTRIES_MAX)
-        count = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct item it = {.term = hard.term,
-                          .type = (uint32_t)rng_below(&r->rng, 3),
-                          .len = (uint32_t)rng_below(&r->rng, rng_chance(&r->rng, 300) ? 1500 : 60),
-                          .seed = rng_next(&r->rng)};
-        fill(it.seed, it.len, bytes[i]);
-        entry[i] = (struct log_entry){index + i, it.term, it.type, {bytes[i], it.len}};
-        take_step(r, (struct step){.kind = STEP_ENTRY, .index = index + i, .item = it});
-    }
-    CHECK_EQ(ST_OK, append(r, bump || vote ? &hard : NULL, entry, count));
+    uint64_t token = r->w.token_count++;
+    r->w.steps_of_token[token] = r->w.step_count;
+    return r->w.log->append(r->w.log, NULL, e, 1, token);
 }
 
 static void run_all(struct run *r, struct rng *sizes)
@@ -168,33 +49,12 @@ static void run_all(struct run *r, struct rng *sizes)
 
 static void ask_snapshot(struct run *r)
 {
-    struct model *m = &r->now;
-    struct log *l = journal_inline_log(r->journal);
-    char bytes[CHUNK_BYTES_MAX];
-    bool peers = rng_chance(&r->rng, 300);
-    uint64_t index = peers ? rng_range(&r->rng, m->snapshot + 1, m->last + 4)
-                           : rng_range(&r->rng, m->snapshot, m->last);
-    if (index == 0 || index >= ENTRIES_MAX - 10 || m->hard.term == 0)
+    uint64_t index = log_work_snapshot(&r->w);
+    if (index == 0)
         return;
-    uint64_t term = peers ? m->hard.term : m->item[index].term;
-    uint64_t hash = HASH_FNV_START;
-    size_t chunks = (size_t)rng_below(&r->rng, 4);
-    for (size_t i = 0; i <= chunks; i++) {
-        size_t len = i == 0 ? 0 : (size_t)rng_range(&r->rng, 1, sizeof bytes);
-        fill(rng_next(&r->rng), len, bytes);
-        hash = hash_fnv(hash, bytes, len);
-        if (i == chunks) {
-            take_step(r, (struct step){.kind = STEP_SNAPSHOT,
-                                       .index = index,
-                                       .item = {.term = term},
-                                       .hash = hash});
-            r->snapshot_steps = r->step_count;
-        }
-        CHECK_EQ(ST_OK, l->snapshot(l, index, term, (struct str){bytes, len}, i == chunks));
-    }
-    run_all(r, &r->rng); /* a snapshot is reported before the next one is asked for */
-    if (!r->failed && rng_chance(&r->rng, 700))
-        l->compact(l, rng_range(&r->rng, 1, index + 1));
+    run_all(r, &r->w.rng);
+    if (!r->failed && rng_chance(&r->w.rng, 700))
+        r->w.log->compact(r->w.log, rng_range(&r->w.rng, 1, index + 1));
 }
 
 static enum status open_run(struct run *r, struct memdisk *m, struct loaded *l, struct fault *why)
@@ -207,7 +67,8 @@ static enum status open_run(struct run *r, struct memdisk *m, struct loaded *l, 
     if (s != ST_OK)
         return s;
     events = (struct log_events){on_appended, on_snapshotted, on_failed, r};
-    journal_inline_log(r->journal)->events = &events;
+    r->w.log = journal_inline_log(r->journal);
+    r->w.log->events = &events;
     return ST_OK;
 }
 
@@ -215,29 +76,15 @@ static enum status open_run(struct run *r, struct memdisk *m, struct loaded *l, 
 static void work(struct run *r, int requests)
 {
     for (int i = 0; i < requests && !r->failed; i++) {
-        if (rng_chance(&r->rng, 120))
+        if (rng_chance(&r->w.rng, 120))
             ask_snapshot(r);
         else
-            ask_append(r);
-        if (rng_chance(&r->rng, 500))
-            run_all(r, &r->rng);
+            log_work_append(&r->w);
+        if (rng_chance(&r->w.rng, 500))
+            run_all(r, &r->w.rng);
     }
     if (!r->failed)
-        run_all(r, &r->rng);
-}
-
-/* After which step does the log stand? At least the acknowledged ones; *ret as it stands. */
-static bool find_state(const struct run *r, size_t from, const struct model *start,
-                       const struct loaded *l, bool older, struct model *ret)
-{
-    *ret = *start;
-    for (size_t i = 0;; i++) {
-        if (i >= from && holds(ret, l, older))
-            return true;
-        if (i == r->step_count)
-            return false;
-        model_step(ret, &r->step[i]);
-    }
+        run_all(r, &r->w.rng);
 }
 
 /* A life: open, work until the crash, and see after the reboot that nothing acknowledged is lost. */
@@ -249,7 +96,7 @@ static uint64_t crash_once(uint64_t seed, uint64_t at, enum memdisk_loss loss, i
     struct fault why = {0};
     struct memdisk *m = memdisk_new();
     memset(&r, 0, sizeof r);
-    r.rng = (struct rng){seed};
+    r.w.rng = (struct rng){seed};
     memdisk_crash_at(m, at);
     if (open_run(&r, m, &l, &why) == ST_OK)
         work(&r, requests);
@@ -264,29 +111,29 @@ static uint64_t crash_once(uint64_t seed, uint64_t at, enum memdisk_loss loss, i
         static const struct model nothing;
         struct model before = life == 0 ? nothing : state;
         if (life == 1) { /* a crash while recovering, then nothing was asked */
-            memdisk_crash_at(m, rng_below(&r.rng, 6));
+            memdisk_crash_at(m, rng_below(&r.w.rng, 6));
             if (open_run(&r, m, &l, &why) == ST_OK)
                 journal_inline_close(r.journal);
             memdisk_reboot(m, loss, seed * 2000 + at);
-            r.step_count = r.acked = 0;
+            log_work_settle(&r.w);
         }
         if (open_run(&r, m, &l, &why) != ST_OK)
             tap_fail(__FILE__, __LINE__, "seed %llu, crash at %llu, loss %d, life %d: %s",
                      (unsigned long long)seed, (unsigned long long)at, (int)loss, life, why.text);
-        if (!find_state(&r, r.acked, &before, &l, false, &state))
+        if (!log_work_find(&r.w, r.w.acked, &before, &l, false, &state))
             tap_fail(__FILE__, __LINE__,
                      "seed %llu, crash at %llu, loss %d, life %d: what was "
                      "found is no state since the last acknowledged one",
                      (unsigned long long)seed, (unsigned long long)at, (int)loss, life);
 
         /* What was found is durable now, and the log goes on from it. */
-        r.step_count = r.acked = r.token_count = 0;
+        log_work_settle(&r.w);
         r.failed = false;
-        before = r.now = state;
+        before = r.w.now = state;
         work(&r, 4);
         CHECK(!r.failed);
-        CHECK_EQ(r.step_count, r.acked);
-        state = r.now;
+        CHECK_EQ(r.w.step_count, r.w.acked);
+        state = r.w.now;
         journal_inline_close(r.journal);
     }
     memdisk_free(m);
@@ -330,7 +177,7 @@ static void fail_everywhere(enum status failure)
             struct fault why = {0};
             struct memdisk *m = memdisk_new();
             memset(&r, 0, sizeof r);
-            r.rng = (struct rng){seed};
+            r.w.rng = (struct rng){seed};
             memdisk_fail_at(m, at, failure);
             enum status s = open_run(&r, m, &l, &why);
             if (s == ST_OK)
@@ -352,11 +199,11 @@ static void fail_everywhere(enum status failure)
             if (open_run(&r, m, &l, &why) != ST_OK)
                 tap_fail(__FILE__, __LINE__, "seed %llu, failure at %llu: %s",
                          (unsigned long long)seed, (unsigned long long)at, why.text);
-            CHECK(find_state(&r, r.acked, &nothing, &l, false, &state));
+            CHECK(log_work_find(&r.w, r.w.acked, &nothing, &l, false, &state));
             journal_inline_close(r.journal);
             memdisk_reboot(m, MEMDISK_LOSE, 1);
             CHECK_EQ(ST_OK, open_run(&r, m, &l, &why));
-            CHECK(holds(&state, &l, false));
+            CHECK(model_held(&state, &l, false));
             journal_inline_close(r.journal);
             memdisk_free(m);
             if (done)
@@ -416,16 +263,16 @@ static struct memdisk *make_log(struct run *r, uint64_t seed, size_t *ret_floor,
     static struct loaded l;
     struct memdisk *m = memdisk_new();
     memset(r, 0, sizeof *r);
-    r->rng = (struct rng){seed};
+    r->w.rng = (struct rng){seed};
     CHECK_EQ(ST_OK, open_run(r, m, &l, NULL));
     work(r, 25);
-    *ret_floor = r->step_count;
+    *ret_floor = r->w.step_count;
     if (before)
         *before = memdisk_copy(m);
-    while (r->step_count < *ret_floor + 3)
-        ask_append(r);
+    while (r->w.step_count < *ret_floor + 3)
+        log_work_append(&r->w);
     CHECK(journal_inline_run(r->journal, SIZE_MAX) > 0);
-    CHECK_EQ(r->step_count, r->acked);
+    CHECK_EQ(r->w.step_count, r->w.acked);
     journal_inline_close(r->journal);
     r->journal = NULL;
     return m;
@@ -443,7 +290,7 @@ static enum status open_damaged(const struct run *r, size_t floor, struct memdis
     struct memdisk *copy = memdisk_copy(m);
     enum status s = open_run(&again, copy, &l, &why);
     if (s == ST_OK)
-        CHECK(find_state(r, floor, &nothing, &l, true, &state));
+        CHECK(log_work_find(&r->w, floor, &nothing, &l, true, &state));
     else
         CHECK((s == ST_CORRUPT || s == ST_UNSUPPORTED) && why.hint[0]);
     journal_inline_close(again.journal);
@@ -462,7 +309,7 @@ TEST(journal_flipped_bit_anywhere_is_refused_or_was_in_the_last_batch)
         for (size_t n = 0; names.name[n][0]; n++) {
             uint8_t *bytes = memdisk_bytes(m, names.name[n], &len);
             for (size_t i = 0; i < len; i++) {
-                uint8_t bit = (uint8_t)(1u << rng_below(&r.rng, 8));
+                uint8_t bit = (uint8_t)(1u << rng_below(&r.w.rng, 8));
                 bytes[i] ^= bit;
                 if (open_damaged(&r, floor, m) == ST_OK)
                     taken++;
@@ -491,7 +338,7 @@ TEST(journal_lost_or_misplaced_sector_is_refused_or_was_in_the_last_batch)
             size_t end = used(before, names.name[n]), len;
             uint8_t *bytes = memdisk_bytes(m, names.name[n], &len), was[SECTOR];
             for (size_t at = 0; at + SECTOR < end; at += SECTOR) {
-                size_t other = (size_t)rng_below(&r.rng, len / SECTOR) * SECTOR;
+                size_t other = (size_t)rng_below(&r.w.rng, len / SECTOR) * SECTOR;
                 memcpy(was, bytes + at, SECTOR);
                 memset(bytes + at, 0, SECTOR);
                 enum status lost = open_damaged(&r, floor, m);
@@ -516,12 +363,12 @@ TEST(journal_inline_queue_has_a_limit)
     CHECK_EQ(ST_OK, open_run(&r, m, &l, NULL));
     struct log_entry e = {.index = 1, .term = 1, .data = {bytes, sizeof bytes}};
     int taken = 0;
-    while (append(&r, NULL, &e, 1) == ST_OK)
+    while (append(&r, &e) == ST_OK)
         taken++, e.index++;
     CHECK_EQ(LOG_QUEUE_MAX / LOG_ENTRY_MAX - 1, taken);
     /* As the thread would: no more than a batch of bytes at a time, and then there is room again. */
     CHECK_EQ(1, journal_inline_run(r.journal, SIZE_MAX));
-    CHECK_EQ(ST_OK, append(&r, NULL, &e, 1));
+    CHECK_EQ(ST_OK, append(&r, &e));
     journal_inline_close(r.journal);
     memdisk_free(m);
 }
@@ -535,7 +382,7 @@ TEST(journal_inline_snapshot_takes_little_of_the_queue)
     struct memdisk *m = memdisk_new();
     CHECK_EQ(ST_OK, open_run(&r, m, &l, NULL));
     struct log_entry e = {.index = 1, .term = 1, .data = STR("x")};
-    CHECK_EQ(ST_OK, append(&r, NULL, &e, 1));
+    CHECK_EQ(ST_OK, append(&r, &e));
     while (journal_inline_run(r.journal, SIZE_MAX) > 0)
         continue;
     struct log *log = journal_inline_log(r.journal);
@@ -544,7 +391,7 @@ TEST(journal_inline_snapshot_takes_little_of_the_queue)
         sent += sizeof bytes;
     CHECK(sent > 0 && sent <= LOG_CHUNKS_MAX);
     e.index++;
-    CHECK_EQ(ST_OK, append(&r, NULL, &e, 1)); /* behind at most so much */
+    CHECK_EQ(ST_OK, append(&r, &e)); /* behind at most so much */
     CHECK_EQ(1, journal_inline_run(r.journal, SIZE_MAX));
     CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, (struct str){bytes, sizeof bytes}, false));
     while (journal_inline_run(r.journal, SIZE_MAX) > 0)
