@@ -5,7 +5,7 @@
 
 #include "base/rng.h"
 
-enum { SECTOR = 512, FILES_MAX = 48, INODES_MAX = 1024, PENDING_MAX = 128 };
+enum { SECTOR = 512, PAGE = 4096, FILES_MAX = 192, INODES_MAX = 1024, PENDING_MAX = 128 };
 
 struct bytes {
     uint8_t *ptr;
@@ -269,7 +269,9 @@ static enum status mem_truncate(struct disk *d, struct disk_file *f, uint64_t si
     return s;
 }
 
-static void apply_change(struct bytes *b, const struct change *c, struct rng *tear, uint32_t keep)
+/* `tear`, if any, says which pieces of it take place. */
+static void apply_change(struct bytes *b, const struct change *c, struct rng *tear, uint32_t keep,
+                         size_t piece)
 {
     if (c->resize) {
         if (!tear || rng_chance(tear, keep))
@@ -278,7 +280,7 @@ static void apply_change(struct bytes *b, const struct change *c, struct rng *te
     }
     for (size_t done = 0; done < c->data.len;) {
         uint64_t at = c->offset + done;
-        size_t step = MIN((size_t)(SECTOR - at % SECTOR), c->data.len - done);
+        size_t step = MIN((size_t)(piece - at % piece), c->data.len - done);
         if (!tear || rng_chance(tear, keep))
             put(b, at, c->data.ptr + done, step);
         done += step;
@@ -295,7 +297,7 @@ static enum status mem_sync(struct disk *d, struct disk_file *f, struct fault *w
     if (begins(self(d), &s, &halves, why)) {
         self(d)->syncs++;
         for (size_t i = 0; i < n->change_count; i++)
-            apply_change(&n->platter, &n->changes[i], NULL, 0);
+            apply_change(&n->platter, &n->changes[i], NULL, 0, SECTOR);
     }
     if (!self(d)->crashed)
         forget_changes(n);
@@ -459,6 +461,7 @@ void memdisk_reboot(struct memdisk *m, enum memdisk_loss loss, uint64_t seed)
     uint32_t keep = loss == MEMDISK_LOSE   ? 0
                     : loss == MEMDISK_KEEP ? 1000
                                            : (uint32_t)rng_range(&r, 50, 950);
+    size_t piece = loss == MEMDISK_TEAR_PAGES ? PAGE : SECTOR;
     memdisk_kill(m);
     for (size_t i = 0; i < m->name_count; i++)
         if (rng_chance(&r, keep))
@@ -469,7 +472,7 @@ void memdisk_reboot(struct memdisk *m, enum memdisk_loss loss, uint64_t seed)
     for (size_t i = 0; i < m->inode_count; i++) {
         struct inode *n = m->inodes[i];
         for (size_t k = 0; k < n->change_count; k++)
-            apply_change(&n->platter, &n->changes[k], &r, keep);
+            apply_change(&n->platter, &n->changes[k], &r, keep, piece);
         forget_changes(n);
         resize(&n->now, n->platter.len);
         put(&n->now, 0, n->platter.ptr, n->platter.len);

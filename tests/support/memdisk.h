@@ -26,9 +26,10 @@ void memdisk_fail_at(struct memdisk *m, uint64_t op, enum status s);
 uint64_t memdisk_ops_after_failure(const struct memdisk *m);
 
 enum memdisk_loss {
-    MEMDISK_LOSE, /* nothing that was not synced survives */
-    MEMDISK_KEEP, /* everything does */
-    MEMDISK_TEAR, /* each sector of 512 bytes, and each name, as the seed says */
+    MEMDISK_LOSE,       /* nothing that was not synced survives */
+    MEMDISK_KEEP,       /* everything does */
+    MEMDISK_TEAR,       /* each sector of 512 bytes, and each name, as the seed says */
+    MEMDISK_TEAR_PAGES, /* likewise each page of 4 KiB, as a system writes them back */
     MEMDISK_LOSS_COUNT,
 };
 void memdisk_reboot(struct memdisk *m, enum memdisk_loss loss, uint64_t seed);
