@@ -16,4 +16,5 @@ struct told_loaded {
     struct loaded log;
     struct journal_report report;
     uint64_t base_index; /* compaction got so far */
+    uint64_t segment_count;
 };

@@ -60,8 +60,9 @@ static void on_snapshotted(void *ctx, uint64_t index)
     log_work_snapshotted(&life.w, index);
     life.snapshot = 0;
     tell_ack();
-    if (rng_chance(&life.w.rng, 700))
-        life.w.log->compact(life.w.log, rng_range(&life.w.rng, 1, index + 1));
+    uint64_t first_kept =
+        rng_chance(&life.w.rng, 500) ? index + 1 : rng_range(&life.w.rng, 1, index + 1);
+    life.w.log->compact(life.w.log, first_kept);
 }
 
 static void on_failed(void *ctx, const struct fault *why)
@@ -99,7 +100,7 @@ static void go_on_from(const struct loaded *l)
 static void open_log(const char *dir)
 {
     static struct told_loaded told;
-    static const uint64_t sizes[] = {JOURNAL_SEGMENT_MIN, 16 << 10, 1 << 20};
+    static const uint64_t sizes[] = {JOURNAL_SEGMENT_MIN, 2 * JOURNAL_SEGMENT_MIN, 1 << 20};
     struct journal_config c = {.segment_size = sizes[rng_below(&life.w.rng, ARRAY_COUNT(sizes))],
                                .new_id = "sixteen bytes id"};
     struct log_load load = loader(&told.log);
@@ -109,7 +110,9 @@ static void open_log(const char *dir)
     check(journal_thread_open(life.loop, life.disk, &c, &load, NULL, &life.journal, &told.report,
                               &why),
           &why);
-    told.base_index = journal_thread_view(life.journal).base_index;
+    struct journal_view v = journal_thread_view(life.journal);
+    told.base_index = v.base_index;
+    told.segment_count = v.segment_count;
     victim_tell(TOLD_LOADED, &told, sizeof told);
 
     life.events = (struct log_events){on_appended, on_snapshotted, on_failed, NULL};

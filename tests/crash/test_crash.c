@@ -11,14 +11,14 @@
 #include "crash/rounds.h"
 #include "support/scratch.h"
 
-enum { ROUNDS = 40, MANY = 150, LIES_MAX = 60, ROOM_FOR_ONE_ROUND = 120 };
+enum { ROUNDS = 40, MANY = 150, LIES_MAX = 60, ROOM_FOR_ONE_ROUND = 120, SEGMENTS_MAX = 64 };
 
 struct trial {
     struct rounds r;
     uint64_t seed;
     struct log_work w;  /* what was told since the log was last seen, or may be about to be done */
     struct model state; /* as it was seen then */
-    uint64_t base_index;
+    uint64_t base_index, segments;
     uint64_t opened, steps, acks, torn, snapshots, compactions;
 };
 
@@ -40,6 +40,7 @@ static bool judge(struct trial *t, const struct told_loaded *told)
     t->torn += told->report.torn_bytes > 0;
     t->compactions += told->base_index > t->base_index && told->log.entries > 0;
     t->base_index = told->base_index;
+    t->segments = told->segment_count;
     return true;
 }
 
@@ -79,15 +80,20 @@ static bool next_round(struct trial *t, uint64_t want)
     return rounds_next(&t->r, argv, want, take, t);
 }
 
-/* A model of so many entries and no more: then another log is begun. */
-static void make_room(struct trial *t)
+/* A model has room for so many entries, and a disk for so many files: then, after a last look, another
+ * log is begun. */
+static bool make_room(struct trial *t)
 {
     static const struct model nothing;
-    if (t->w.step_count > 0 || t->state.last < ENTRIES_MAX - ROOM_FOR_ONE_ROUND)
-        return;
+    if (t->state.last < ENTRIES_MAX - ROOM_FOR_ONE_ROUND && t->segments < SEGMENTS_MAX)
+        return true;
+    if (!next_round(t, 1))
+        return false;
     rounds_renew(&t->r);
+    log_work_settle(&t->w);
     t->state = nothing;
-    t->base_index = 0;
+    t->base_index = t->segments = 0;
+    return true;
 }
 
 static bool run(struct trial *t, const char *name, uint64_t seed, uint64_t rounds, bool watched,
@@ -98,9 +104,8 @@ static bool run(struct trial *t, const char *name, uint64_t seed, uint64_t round
     rounds_init(&t->r, scratch_dir(), name, t->seed, watched);
     t->r.lie = lie;
     for (uint64_t i = 0; i < rounds; i++) {
-        if (!next_round(t, SIZE_MAX))
+        if (!next_round(t, SIZE_MAX) || !make_room(t))
             return false;
-        make_room(t);
     }
     return next_round(t, 1);
 }
