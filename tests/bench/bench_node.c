@@ -15,15 +15,11 @@
 
 #include "base/config.h"
 #include "base/units.h"
-#include "journal/journal_thread.h"
-#include "node/node.h"
 #include "os/clock_os.h"
 #include "os/disk_os.h"
-#include "os/entropy_os.h"
 #include "os/file.h"
-#include "os/loop.h"
 #include "support/bench.h"
-#include "wire/proto.h"
+#include "support/real_node.h"
 
 enum {
     SLICE_MS = 100,
@@ -31,72 +27,15 @@ enum {
     WIDE = 64,
     FILL = 20000,      /* commands that fill the tables that drop their oldest */
     WRITE_BYTES = 256, /* more than the journal writes for one command */
-    PATIENCE_MS = 60000,
 };
 
 struct bench {
-    struct loop *loop;
-    struct loop_source *post, *again, *timer;
-    struct clock clock;
-    struct entropy entropy;
-    struct vmm vmm;
-    bool look_asked;
-    struct blob blob;
-    struct node_mark mark;
-    struct node *node;
-    struct disk *disk, *alone;
-    struct journal_thread *journal;
-
+    struct real_node real;
+    struct disk *alone;
     char tenant[OBJECT_UID_MAX];
     uint64_t proposed, answered, outstanding;
     uint64_t stop_at, stop_at_ns; /* when so many are answered, or then: no more is asked */
 };
-
-/* --- a machine without VMs and images: the node asks nothing of these ports but to look --- */
-
-static void look(struct vmm *v)
-{
-    CONTAINER_OF(v, struct bench, vmm)->look_asked = true;
-}
-
-/* It has no images. */
-static void sweep(struct blob *b, const Pb__Image *const *keep, size_t keep_count)
-{
-    (void)b;
-    (void)keep;
-    (void)keep_count;
-}
-
-static void answer_look(struct bench *b)
-{
-    struct vmm_event e = {.type = VMM_LOOKED};
-    if (!b->look_asked)
-        return;
-    b->look_asked = false;
-    b->vmm.events->event(b->vmm.events->ctx, &e);
-}
-
-/* --- what drives the node, as the daemon does --- */
-
-static void drive(void *ctx)
-{
-    struct bench *b = ctx;
-    answer_look(b);
-    if (node_deadline_ms(b->node) <= b->clock.now_ms(&b->clock))
-        node_step(b->node);
-    if (node_dead(b->node))
-        bench_check(node_dead(b->node)->status, node_dead(b->node));
-    uint64_t at = node_deadline_ms(b->node);
-    if (at <= b->clock.now_ms(&b->clock))
-        loop_defer_arm(b->again);
-    else
-        loop_timer_at(b->timer, at);
-}
-
-static void wake(void *ctx)
-{
-    (void)ctx; /* drive() comes after it, as after every event */
-}
 
 /* --- commands --- */
 
@@ -117,32 +56,16 @@ static void on_done(void *ctx, enum status s, const struct fault *why, const str
     if (!enough(b))
         propose(b);
     else if (b->outstanding == 0)
-        loop_stop(b->loop);
+        loop_stop(b->real.loop);
 }
 
 /* The same tenant gets another title. */
 static void propose(struct bench *b)
 {
-    static char actor[] = "uid:0(root)";
-    char name[OBJECT_UID_MAX + 1], title[32];
-    struct fault why;
-    (void)snprintf(name, sizeof name, "t%s", b->tenant);
+    char title[32];
     (void)snprintf(title, sizeof title, "title %" PRIu64, ++b->proposed);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = b->tenant;
-    meta.name = name;
-    Pb__Tenant tenant = PB__TENANT__INIT;
-    tenant.meta = &meta;
-    tenant.title = title;
-    Pb__CmdTenantPut put = PB__CMD_TENANT_PUT__INIT;
-    put.tenant = &tenant;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.actor = actor;
-    cmd.body_case = PB__COMMAND__BODY_TENANT_PUT;
-    cmd.tenant_put = &put;
-    uint64_t deadline_ms = b->clock.now_ms(&b->clock) + PATIENCE_MS;
     b->outstanding++;
-    bench_check(node_propose(b->node, &cmd, deadline_ms, on_done, b, &why), &why);
+    real_node_put_tenant(&b->real, b->tenant, title, on_done, b);
 }
 
 /* Answers a second, of `count` commands or for so long, whichever ends first. */
@@ -154,77 +77,37 @@ static double run(struct bench *b, size_t outstanding, uint64_t count, uint64_t 
     b->stop_at_ns = from + for_ms * UNITS_NS_PER_MS;
     for (size_t i = 0; i < outstanding; i++)
         propose(b);
-    loop_defer_arm(b->again);
-    bench_check(loop_run(b->loop, &why), &why);
+    real_node_wake(&b->real);
+    bench_check(loop_run(b->real.loop, &why), &why);
     return (double)(b->answered - before) /
            ((double)(clock_os_ns(CLOCK_MONOTONIC) - from) / UNITS_NS_PER_S);
 }
 
 /* --- life --- */
 
-static void open_node(struct bench *b, const struct config *c)
-{
-    static char version[] = "0", host[] = "bench",
-                key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    Pb__NodeFacts facts = PB__NODE_FACTS__INIT;
-    facts.version = version;
-    facts.hostname = host;
-    facts.key = key;
-    PROTO_SET(&facts, feature_level_max, CLUSTER_LEVEL_MAX);
-    PROTO_SET(&facts, cpus, 2);
-    PROTO_SET(&facts, mem_mib, 4096);
-    struct node_config nc;
-    node_config_default(&nc);
-    nc.name = "bench";
-    nc.facts = &facts;
-    nc.snapshot_entries = c->journal.snapshot_entries;
-    nc.trailing_entries = c->journal.trailing_entries;
-    struct node_ports ports = {&b->clock, &b->entropy, &b->vmm, &b->blob, &b->mark};
-    b->node = node_new(&nc, &ports);
-}
-
 static void start(struct bench *b, const char *dir)
 {
     struct fault why;
     struct config c;
     config_init(&c);
-    clock_os_init(&b->clock);
-    entropy_os_init(&b->entropy);
-    b->vmm.look = look;
-    b->blob.sweep = sweep;
-    bench_check(loop_open(&b->loop, &why), &why);
-    bench_check(loop_defer_open(b->loop, wake, b, &b->again, &why), &why);
-    bench_check(loop_timer_open(b->loop, LOOP_MONOTONIC, 1, wake, b, &b->timer, &why), &why);
-    open_node(b, &c);
-
-    struct journal_config jc = {.segment_size = c.journal.segment_size, .new_id = "bench"};
-    struct log_load load = node_loader(b->node);
-    bench_check(disk_os_open(dir, &b->disk, &why), &why);
+    struct real_node_config rc = {
+        .segment_size = c.journal.segment_size,
+        .snapshot_entries = c.journal.snapshot_entries,
+        .trailing_entries = c.journal.trailing_entries,
+        .check = bench_check,
+    };
     bench_check(disk_os_open(dir, &b->alone, &why), &why);
-    bench_check(journal_thread_open(b->loop, b->disk, &jc, &load, NULL, &b->journal, NULL, &why),
-                &why);
-    bench_check(node_start(b->node, journal_thread_log(b->journal), &why), &why);
-    bench_check(loop_post_open(b->loop, drive, b, &b->post, &why), &why);
-
-    loop_defer_arm(b->again);
-    while (node_number(b->node) == 0 || !node_view(b->node).reconciled)
-        bench_check(loop_turn(b->loop, PATIENCE_MS, &why), &why);
+    real_node_open(&b->real, dir, &rc);
     uint8_t uid[(OBJECT_UID_MAX - 1) / 2];
-    b->entropy.fill(&b->entropy, uid, sizeof uid);
+    b->real.entropy.fill(&b->real.entropy, uid, sizeof uid);
     str_hex(uid, sizeof uid, b->tenant);
     (void)run(b, WIDE, FILL, UINT32_MAX);
 }
 
 static void stop(struct bench *b)
 {
-    loop_source_close(b->post);
-    journal_thread_close(b->journal);
-    node_free(b->node);
+    real_node_close(&b->real);
     disk_os_close(b->alone);
-    disk_os_close(b->disk);
-    loop_source_close(b->timer);
-    loop_source_close(b->again);
-    loop_close(b->loop);
 }
 
 static void measure(struct bench *b, int rounds)
@@ -259,8 +142,8 @@ int main(int argc, char **argv)
     }
     start(&b, dir);
     measure(&b, rounds);
-    struct node_view v = node_view(b.node);
-    struct journal_view j = journal_thread_view(b.journal);
+    struct node_view v = node_view(b.real.node);
+    struct journal_view j = journal_thread_view(b.real.journal);
     printf("# %.1f commands a sync, %.0f bytes each, %" PRIu64 " snapshots\n",
            (double)b.answered / (double)j.syncs, (double)j.written_bytes / (double)b.answered,
            v.snapshots);
