@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "crash/journal_told.h"
-#include "crash/victim.h"
+#include "crash/tell.h"
 #include "journal/journal_thread.h"
 #include "os/disk_os.h"
 
@@ -38,12 +38,12 @@ _Noreturn void tap_fail(const char *file, int line, const char *fmt, ...)
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     (void)fault_set(&why, ST_INTERNAL, "%s:%d: %s", file, line, text);
-    victim_refused(&why);
+    tell_refused(&why);
 }
 
 static void tell_ack(void)
 {
-    victim_tell(TOLD_ACK, &life.w.acked, sizeof life.w.acked);
+    tell(TOLD_ACK, &life.w.acked, sizeof life.w.acked);
 }
 
 static void on_appended(void *ctx, uint64_t token)
@@ -68,19 +68,19 @@ static void on_snapshotted(void *ctx, uint64_t index)
 static void on_failed(void *ctx, const struct fault *why)
 {
     (void)ctx;
-    victim_refused(why);
+    tell_refused(why);
 }
 
 static void on_step(void *ctx, const struct step *s)
 {
     (void)ctx;
-    victim_tell(TOLD_STEP, s, sizeof *s);
+    tell(TOLD_STEP, s, sizeof *s);
 }
 
 static void check(enum status s, const struct fault *why)
 {
     if (s != ST_OK)
-        victim_refused(why);
+        tell_refused(why);
 }
 
 /* What was loaded is what the work goes on from; the bytes of entries are not needed for that. */
@@ -113,7 +113,7 @@ static void open_log(const char *dir)
     struct journal_view v = journal_thread_view(life.journal);
     told.base_index = v.base_index;
     told.segment_count = v.segment_count;
-    victim_tell(TOLD_LOADED, &told, sizeof told);
+    tell(TOLD_LOADED, &told, sizeof told);
 
     life.events = (struct log_events){on_appended, on_snapshotted, on_failed, NULL};
     life.w.log = journal_thread_log(life.journal);
@@ -159,7 +159,7 @@ static _Noreturn void misbehave(const char *dir, bool seen)
     } else {
         (void)fclose(fopen(path, "w")); /* the C library does not call itself by name */
     }
-    victim_tell(TOLD_ACK, "", 0);
+    tell(TOLD_ACK, "", 0);
     (void)pause();
     _exit(1);
 }

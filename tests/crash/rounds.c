@@ -7,11 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crash/tell.h"
 #include "os/clock_os.h"
 #include "os/file.h"
 #include "support/tap.h"
 
-enum { MESSAGES_MAX = 250, EARLY_NS = 5000000, LATE_NS = 400000, ROUND_SECONDS_MAX = 60 };
+enum { MESSAGES_MAX = 250, EARLY_NS = 5000000, LATE_NS = 1500000, ROUND_SECONDS_MAX = 60 };
 
 static uint64_t from_env(const char *name, uint64_t otherwise)
 {
@@ -110,7 +111,7 @@ static bool next(struct rounds *r, struct victim *v, bool *ret_good,
     struct str message;
     if (!victim_next(v, &kind, &message))
         return false;
-    if (kind == VICTIM_REFUSED) {
+    if (kind == TELL_REFUSED) {
         (void)fault_set(&r->wrong, ST_CORRUPT, "refused: " STR_FMT, STR_ARG(message));
         *ret_good = false;
     } else if (!take(ctx, kind, message)) {

@@ -10,35 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crash/tell.h"
 #include "os/file.h"
 #include "support/tap.h"
 
-enum { MESSAGE_MAX = 1 << 20, READ_STEP = 64 << 10, TEXT_MAX = 16 << 20 };
-
-struct head {
-    uint32_t kind, len;
-};
-
-void victim_tell(uint32_t kind, const void *data, size_t len)
-{
-    static char bytes[sizeof(struct head) + MESSAGE_MAX];
-    struct head h = {kind, (uint32_t)len};
-    require(len <= MESSAGE_MAX);
-    memcpy(bytes, &h, sizeof h);
-    memcpy(bytes + sizeof h, data, len);
-    for (size_t done = 0; done < sizeof h + len;) {
-        ssize_t n = write(VICTIM_OUT, bytes + done, sizeof h + len - done);
-        if (n < 0)
-            _exit(1);
-        done += (size_t)n;
-    }
-}
-
-_Noreturn void victim_refused(const struct fault *why)
-{
-    victim_tell(VICTIM_REFUSED, why->text, strlen(why->text));
-    _exit(1);
-}
+enum { READ_STEP = 64 << 10, TEXT_MAX = 16 << 20 };
 
 void victim_beside(const char *name, char out[512])
 {
@@ -61,7 +37,7 @@ static _Noreturn void become(const char *const *argv, const char *const *env, in
         *is = 0;
         (void)setenv(text, is + 1, 1);
     }
-    if (dup2(out, VICTIM_OUT) != VICTIM_OUT)
+    if (dup2(out, TELL_OUT) != TELL_OUT)
         _exit(127);
     (void)execv(path, (char *const *)(uintptr_t)argv);
     (void)fprintf(stderr, "%s: %s\n", path, strerror(errno));
@@ -80,7 +56,7 @@ void victim_start(struct victim *v, const char *const *argv, const char *const *
     buf_init(&v->text, TEXT_MAX);
 }
 
-static bool whole(const struct victim *v, struct head *ret)
+static bool whole(const struct victim *v, struct tell_head *ret)
 {
     size_t have = v->text.len - v->taken;
     if (have < sizeof *ret)
@@ -91,7 +67,7 @@ static bool whole(const struct victim *v, struct head *ret)
 
 bool victim_next(struct victim *v, uint32_t *ret_kind, struct str *ret)
 {
-    struct head h;
+    struct tell_head h;
     while (!whole(v, &h)) {
         buf_eat(&v->text, v->taken);
         v->taken = 0;

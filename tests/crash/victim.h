@@ -1,24 +1,12 @@
 /*
- * victim: a process that works until it is killed, and tells on a pipe what it asked for and what it
- * was promised.
+ * victim: a process that works until it is killed, and tells on a pipe (crash/tell.h) what it asks for
+ * and what it was promised.
  */
 #pragma once
 
 #include <sys/types.h>
 
 #include "base/buf.h"
-
-/* --- in that process --- */
-
-enum { VICTIM_OUT = 3 }; /* the descriptor on which it tells */
-
-/* One message, whole or not at all as long as nobody kills us. Ends the process when it cannot. */
-void victim_tell(uint32_t kind, const void *data, size_t len);
-/* The log could not be opened, or failed: that is all. */
-enum { VICTIM_REFUSED = UINT32_MAX };
-_Noreturn void victim_refused(const struct fault *why);
-
-/* --- in its parent --- */
 
 struct victim {
     pid_t pid;
