@@ -55,6 +55,8 @@ soak: all debug clang
 	@$(BUILD)/release/src/sim/blixard-sim --profile byzantine --seeds 2000
 	@$(BUILD)/release/src/sim/blixard-sim --profile scale --seeds 100
 	@tools/sim_hashes $(BUILD)/clang/src/sim/blixard-sim
+	@CRASH_ROUNDS=200 $(BUILD)/release/tests/crash/test_crash
+	@CRASH_ROUNDS=200 $(BUILD)/release/tests/crash/test_crash_node
 	@tools/mutants/run $(BUILD)
 
 fuzz: $(BUILD)/packages

@@ -43,5 +43,8 @@ void rounds_renew(struct rounds *r);
 MUST_USE bool rounds_next(struct rounds *r, const char *const *argv, uint64_t want,
                           bool (*take)(void *ctx, uint32_t kind, struct str message), void *ctx);
 
+/* Of all directories. */
+struct power_view rounds_power(const struct rounds *r);
+
 /* What happened, as a comment of TAP. */
 void rounds_print(const struct rounds *r);

@@ -169,5 +169,6 @@ TEST(crash_node_whose_log_is_never_synced_is_caught)
     if (run(&trial, "lie", 3, LIES_MAX, true, "segment-"))
         tap_fail(__FILE__, __LINE__, "nobody noticed in %d rounds", LIES_MAX);
     printf("# kill %" PRIu64 ": %s\n", trial.r.kills, trial.r.wrong.text);
+    CHECK_EQ(ST_CORRUPT, trial.r.wrong.status); /* the log's fault, not the process's */
     rounds_done(&trial.r);
 }
