@@ -43,7 +43,9 @@ demo: all
 test: all debug clang
 	@tools/test $(BUILD)
 
+# Without what it compares with it says so, and goes on.
 bench: all
+	@tools/packages --bench --install || true
 	@tools/bench $(BUILD)
 
 soak: all debug clang

@@ -1,0 +1,25 @@
+/*
+ * herd: the processes that a benchmark starts, and the directory that they share. However the program ends,
+ * short of SIGKILL, they end with it by their pids and the directory goes; after a SIGKILL the kernel ends
+ * them, and the directory stays.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/fault.h"
+
+/* dir      exists, and is removed at the end with all that it holds; "" for none. Copied.
+ * From now on SIGINT, SIGTERM and SIGHUP do no more than herd_watch() tells of. Once in a program. */
+void herd_begin(const char *dir);
+
+/* As fork(2), with default signals in the child, which leaves by _exit() or an exec. name is kept, and says
+ * what it was if it ends early. */
+pid_t herd_fork(const char *name);
+
+/* To be called wherever the program waits: says why and exits if it was told to end, or one of its processes
+ * has ended. */
+void herd_watch(void);
+
+/* CPU time of a process until now, all of its threads. */
+uint64_t herd_cpu_ns(pid_t pid);
