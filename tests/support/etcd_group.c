@@ -223,6 +223,17 @@ static bool ready(struct etcd_group *g)
     return known == ETCD_COUNT;
 }
 
+static void find_leader(struct etcd_group *g)
+{
+    uint64_t end_ms = clock_os_now_ms() + START_MS;
+    while (!ready(g)) {
+        if (clock_os_now_ms() > end_ms)
+            fail("it has no leader");
+        herd_watch();
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+}
+
 void etcd_group_begin(struct etcd_group *g, const char *program, const char *dir, size_t link_count)
 {
     static const char *const name[] = {"etcd 0", "etcd 1", "etcd 2"};
@@ -236,13 +247,7 @@ void etcd_group_begin(struct etcd_group *g, const char *program, const char *dir
         if (g->pid[i] == 0)
             become(program, dir, i, port[i], port + ETCD_COUNT);
     }
-    uint64_t end_ms = clock_os_now_ms() + START_MS;
-    while (!ready(g)) {
-        if (clock_os_now_ms() > end_ms)
-            fail("it does not come up");
-        herd_watch();
-        (void)poll(NULL, 0, LOOK_MS);
-    }
+    find_leader(g);
 }
 
 /* --- load --- */
@@ -316,6 +321,7 @@ static double rate(struct etcd_group *g, const char *path, request_fn *request,
 {
     struct load l = {.group = g, .request = request};
     struct fault why;
+    find_leader(g); /* it may have changed since */
     l.link_count = MIN(g->link_count, (size_t)outstanding);
     for (size_t i = 0; i < l.link_count; i++) {
         l.share[i] = outstanding / l.link_count + (i < outstanding % l.link_count);

@@ -147,7 +147,7 @@ static struct member_report report(struct raft_group *g, uint32_t from)
     return r;
 }
 
-void raft_group_look(struct raft_group *g, struct member_report ret[MEMBER_COUNT + 1])
+static void look(struct raft_group *g, struct member_report ret[MEMBER_COUNT + 1])
 {
     for (uint32_t i = 1; i <= MEMBER_COUNT; i++) {
         order(g, i, &(struct member_order){.kind = MEMBER_LOOK});
@@ -159,7 +159,7 @@ static void find_leader(struct raft_group *g)
 {
     struct member_report all[MEMBER_COUNT + 1];
     for (g->leader = 0; g->leader == 0;) {
-        raft_group_look(g, all);
+        look(g, all);
         for (uint32_t i = 1; i <= MEMBER_COUNT; i++)
             if (all[i].leads)
                 g->leader = i;
@@ -174,6 +174,14 @@ static void reach(struct raft_group *g, uint64_t index)
         order(g, i, &(struct member_order){.kind = MEMBER_REACH, .index = index});
     for (uint32_t i = 1; i <= MEMBER_COUNT; i++)
         (void)report(g, i);
+}
+
+void raft_group_look(struct raft_group *g, struct member_report ret[MEMBER_COUNT + 1])
+{
+    find_leader(g);
+    order(g, g->leader, &(struct member_order){.kind = MEMBER_LOOK});
+    reach(g, report(g, g->leader).applied);
+    look(g, ret);
 }
 
 double raft_group_rate(struct raft_group *g, uint32_t outstanding, uint64_t for_ms)

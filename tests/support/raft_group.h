@@ -19,5 +19,6 @@ void raft_group_begin(struct raft_group *g, const char *dir);
  * members have applied them all when it returns. */
 double raft_group_rate(struct raft_group *g, uint32_t outstanding, uint64_t for_ms);
 
+/* Of all, by number, once each has applied what the leader has. */
 void raft_group_look(struct raft_group *g, struct member_report ret[MEMBER_COUNT + 1]);
 uint64_t raft_group_cpu_ns(const struct raft_group *g); /* of all members until now */
