@@ -61,6 +61,8 @@ void herd_begin(const char *dir)
     (void)snprintf(herd.dir, sizeof herd.dir, "%s", dir);
     ensure(atexit(end) == 0);
     set_signals(on_signal);
+    /* That nobody reads what is printed is no reason to leave things behind. */
+    ensure(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
 }
 
 pid_t herd_fork(const char *name)
@@ -74,6 +76,7 @@ pid_t herd_fork(const char *name)
         return pid;
     }
     set_signals(SIG_DFL);
+    ensure(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != herd.owner)
         _exit(1);
     return 0;

@@ -1,7 +1,7 @@
 /*
  * herd: the processes that a benchmark starts, and the directory that they share. However the program ends,
- * short of SIGKILL, they end with it by their pids and the directory goes; after a SIGKILL the kernel ends
- * them, and the directory stays.
+ * short of SIGKILL or an abort, they end with it by their pids and the directory goes; after one of those the
+ * kernel ends them, and the directory stays.
  */
 #pragma once
 
