@@ -133,8 +133,14 @@ struct net *net_new(uint32_t voters)
 struct net *net_start_all(uint32_t voters)
 {
     struct net *n = net_new(voters);
-    for (uint32_t i = 1; i <= voters; i++)
-        net_start(n, i);
+    net_start_each(n, voters);
+    return n;
+}
+
+struct net *net_start_led(uint32_t voters)
+{
+    struct net *n = net_start_all(voters);
+    net_elect(n, 1);
     return n;
 }
 
@@ -185,6 +191,12 @@ void net_start(struct net *n, uint32_t i)
         tap_fail(__FILE__, __LINE__, "node %u: %s", (unsigned)i, why.text);
     x->applied = x->snapshot.index;
     net_run(n, i);
+}
+
+void net_start_each(struct net *n, uint32_t count)
+{
+    for (uint32_t i = 1; i <= count; i++)
+        net_start(n, i);
 }
 
 void net_crash(struct net *n, uint32_t i)
@@ -258,6 +270,18 @@ uint64_t net_propose(struct net *n, uint32_t i, const char *text)
     return index;
 }
 
+void net_propose_many(struct net *n, uint32_t i, size_t count)
+{
+    for (size_t k = 0; k < count; k++)
+        (void)net_propose(n, i, "a");
+}
+
+void net_fill(struct net *n, uint32_t i, size_t count)
+{
+    net_propose_many(n, i, count);
+    net_settle(n);
+}
+
 uint64_t net_change(struct net *n, uint32_t i, const struct raft_members *wanted)
 {
     uint64_t index;
@@ -326,6 +350,12 @@ void net_pass(struct net *n, uint64_t ms)
     }
 }
 
+void net_beat(struct net *n, uint32_t i)
+{
+    net_tick(n, i, n->config.heartbeat_ms);
+    net_settle(n);
+}
+
 void net_campaign(struct net *n, uint32_t i)
 {
     for (uint32_t j = 1; j <= NET_NODES_MAX; j++) {
@@ -344,5 +374,13 @@ void net_elect(struct net *n, uint32_t i)
 {
     net_campaign(n, i);
     net_settle(n);
+    CHECK_EQ(RAFT_LEADER, net_view(n, i).role);
+}
+
+void net_elect_by(struct net *n, uint32_t i, uint32_t by)
+{
+    net_campaign(n, i);
+    net_vote(n, i, by); /* the pre-vote */
+    net_vote(n, i, by);
     CHECK_EQ(RAFT_LEADER, net_view(n, i).role);
 }

@@ -61,13 +61,15 @@ struct net {
 struct net *net_new(uint32_t voters);
 void net_free(struct net *n);
 struct net *net_start_all(uint32_t voters); /* net_new, net_start of each */
+struct net *net_start_led(uint32_t voters); /* and 1 leads */
 
 /* --- nodes --- */
 
 /* Before it is started: its log, by a digit for each entry's term, and the term of its hard state. */
 void net_load(struct net *n, uint32_t i, const char *terms, uint64_t term);
-void net_start(struct net *n, uint32_t i); /* from its platter */
-void net_crash(struct net *n, uint32_t i); /* writes that are held are lost */
+void net_start(struct net *n, uint32_t i);          /* from its platter */
+void net_start_each(struct net *n, uint32_t count); /* 1..count */
+void net_crash(struct net *n, uint32_t i);          /* writes that are held are lost */
 void net_restart(struct net *n, uint32_t i);
 
 struct raft_view net_view(const struct net *n, uint32_t i);
@@ -79,6 +81,9 @@ const char *net_log(struct net *n,
 void net_run(struct net *n, uint32_t i);
 /* The command goes into the log of who leads; returns its index. */
 uint64_t net_propose(struct net *n, uint32_t i, const char *text);
+/* So many commands, one after the other. */
+void net_propose_many(struct net *n, uint32_t i, size_t count);
+void net_fill(struct net *n, uint32_t i, size_t count); /* and everybody gets them */
 uint64_t net_change(struct net *n, uint32_t i, const struct raft_members *wanted);
 
 /* --- disk --- */
@@ -98,7 +103,11 @@ const struct raft_message *net_find(const struct net *n, uint32_t from, uint32_t
 size_t net_count(const struct net *n, uint32_t from, uint32_t to, int type);
 void net_deliver(struct net *n, uint32_t from, uint32_t to, int type);      /* the oldest */
 void net_deliver_last(struct net *n, uint32_t from, uint32_t to, int type); /* the newest */
-void net_double(struct net *n, uint32_t from, uint32_t to, int type); /* each gets a copy, last */
+/* The oldest append, or request for a vote, of i to `to`; then the oldest answer. */
+void net_replicate(struct net *n, uint32_t i, uint32_t to);
+void net_vote(struct net *n, uint32_t i, uint32_t to);
+/* Each of those that match, one at least, gets a copy, last. */
+void net_double(struct net *n, uint32_t from, uint32_t to, int type);
 size_t net_drop(struct net *n, uint32_t from, uint32_t to, int type); /* all */
 void raft_net_send(struct net *n, const struct raft_message *m);      /* a copy into the pool */
 void net_settle(struct net *n); /* deliver until nothing is left but what is held */
@@ -110,10 +119,14 @@ void net_rejoin(struct net *n, uint32_t i);
 
 void net_tick(struct net *n, uint32_t i, uint64_t ms); /* its clock alone goes on so much */
 void net_pass(struct net *n, uint64_t ms);             /* all clocks, with delivery in between */
+/* A heartbeat of i, and delivery. */
+void net_beat(struct net *n, uint32_t i);
 /* Its election timeout passes, and everybody's lease before; it wins. */
 void net_elect(struct net *n, uint32_t i);
 /* Likewise, but nothing is delivered. */
 void net_campaign(struct net *n, uint32_t i);
+/* Likewise, and it wins by the votes of `by` alone; what it sends to the others, and then as leader, waits. */
+void net_elect_by(struct net *n, uint32_t i, uint32_t by);
 
 /* --- for the harness itself --- */
 

@@ -109,8 +109,21 @@ void net_deliver_last(struct net *n, uint32_t from, uint32_t to, int type)
     arrive(n, at - 1);
 }
 
+void net_replicate(struct net *n, uint32_t i, uint32_t to)
+{
+    net_deliver(n, i, to, RAFT_APPEND);
+    net_deliver(n, to, i, RAFT_APPENDED);
+}
+
+void net_vote(struct net *n, uint32_t i, uint32_t to)
+{
+    net_deliver(n, i, to, RAFT_VOTE_ASK);
+    net_deliver(n, to, i, RAFT_VOTE);
+}
+
 void net_double(struct net *n, uint32_t from, uint32_t to, int type)
 {
+    CHECK(net_find(n, from, to, type) != NULL);
     for (size_t i = 0, count = n->pool_count; i < count; i++)
         if (is(&n->pool[i], from, to, type)) {
             struct raft_message m = n->pool[i];

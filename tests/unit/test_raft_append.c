@@ -58,10 +58,8 @@ static void win(struct net *n, uint32_t i, uint32_t a, uint32_t b)
 {
     net_campaign(n, i);
     for (int round = 0; round < 2; round++) {
-        net_deliver(n, i, a, RAFT_VOTE_ASK);
-        net_deliver(n, i, b, RAFT_VOTE_ASK);
-        net_deliver(n, a, i, RAFT_VOTE);
-        net_deliver(n, b, i, RAFT_VOTE);
+        net_vote(n, i, a);
+        net_vote(n, i, b);
     }
     (void)net_drop(n, i, 0, RAFT_VOTE_ASK);
     CHECK_EQ(RAFT_LEADER, net_view(n, i).role);
@@ -80,22 +78,16 @@ TEST(append_commit_rule_of_figure_3_7)
             net_start(n, i);
         }
         win(n, 1, 2, 3); /* (c) S1 leads term 4, and brings the entry of term 2 to S3 */
-        net_deliver(n, 1, 2, append);
-        net_deliver(n, 2, 1, appended);
-        net_deliver(n, 1, 3, append); /* the probe, refused */
-        net_deliver(n, 3, 1, appended);
-        net_deliver(n, 1, 3, append);
-        net_deliver(n, 3, 1, appended);
-        net_deliver(n, 1, 3, append);
-        net_deliver(n, 3, 1, appended);
+        net_replicate(n, 1, 2);
+        net_replicate(n, 1, 3); /* the probe, refused */
+        net_replicate(n, 1, 3);
+        net_replicate(n, 1, 3);
         CHECK_STR("12", net_log(n, 3));
         CHECK_EQ(2, net_peer(n, 1, 3).match);
         CHECK_EQ(0, net_view(n, 1).commit);
         if (ends_well) { /* (e) its own entry gets there too */
-            net_deliver(n, 1, 2, append);
-            net_deliver(n, 2, 1, appended);
-            net_deliver(n, 1, 3, append);
-            net_deliver(n, 3, 1, appended);
+            net_replicate(n, 1, 2);
+            net_replicate(n, 1, 3);
             CHECK_EQ(3, net_view(n, 1).commit);
         }
         net_isolate(n, 1);
@@ -120,14 +112,11 @@ TEST(append_acknowledges_what_was_shown_to_be_equal)
     net_load(n, 1, "1", 3);
     net_load(n, 2, "12222", 3);
     net_load(n, 3, "1", 3);
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     n->held[1][2] = true;
     net_elect(n, 1); /* with the vote of 3 */
     n->held[1][2] = false;
-    for (int i = 0; i < 3; i++)
-        (void)net_propose(n, 1, "a");
-    net_settle(n);
+    net_fill(n, 1, 3);
     CHECK_EQ(5, net_view(n, 1).commit);
     /* The empty append at index 1 matches; entries 2 to 5 are still another's. */
     struct raft_message m = {.type = append, .from = 1, .to = 2, .term = 4, .index = 1};
@@ -167,10 +156,8 @@ TEST(append_heartbeat_commits_no_further_than_it_matches)
 /* An append that comes late, or twice, takes back nothing that a later one brought. */
 TEST(append_late_and_double_ones_cut_nothing)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    for (int i = 0; i < 3; i++)
-        (void)net_propose(n, 1, "a");
+    struct net *n = net_start_led(3);
+    net_propose_many(n, 1, 3);
     CHECK_EQ(3, net_count(n, 1, 2, append));
     net_double(n, 1, 2, append);
     net_deliver(n, 1, 2, append);
@@ -189,10 +176,8 @@ TEST(append_late_and_double_ones_cut_nothing)
 
 TEST(append_that_runs_ahead_is_refused_and_mended)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    for (int i = 0; i < 3; i++)
-        (void)net_propose(n, 1, "a");
+    struct net *n = net_start_led(3);
+    net_propose_many(n, 1, 3);
     net_deliver_last(n, 1, 2, append);
     CHECK(net_find(n, 2, 1, appended)->refused);
     CHECK_EQ(1, net_view(n, 2).last);
@@ -204,8 +189,7 @@ TEST(append_that_runs_ahead_is_refused_and_mended)
 
 TEST(append_is_acknowledged_once_it_is_durable)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 2);
     n->cut[1][3] = true;
     (void)net_propose(n, 1, "a");
@@ -214,8 +198,7 @@ TEST(append_is_acknowledged_once_it_is_durable)
     net_settle(n);
     CHECK_EQ(1, net_view(n, 1).commit);
     CHECK_EQ(1, net_peer(n, 1, 2).match);
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n); /* the answer to a heartbeat does not speak of it either */
+    net_beat(n, 1); /* the answer to a heartbeat does not speak of it either */
     CHECK_EQ(1, net_peer(n, 1, 2).match);
     net_disk_do(n, 2, 1);
     net_settle(n);
@@ -229,8 +212,7 @@ TEST(append_is_acknowledged_once_it_is_durable)
 /* Its acknowledgement was lost: what comes again and is durable already is answered at once. */
 TEST(append_of_what_is_durable_is_answered_at_once)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     (void)net_propose(n, 1, "a");
     net_double(n, 1, 2, append);
     net_deliver(n, 1, 2, append);
@@ -322,8 +304,7 @@ TEST(append_completion_after_a_cut_counts_only_what_still_stands)
 /* What an old leader sent is answered to it, with the new term, and not acknowledged to the new one. */
 TEST(append_of_an_old_term_is_not_acknowledged_to_the_new_leader)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     (void)net_propose(n, 1, "a");
     net_isolate(n, 1);
     n->cut[1][2] = false;
@@ -359,8 +340,7 @@ TEST(append_of_an_old_term_is_not_acknowledged_to_the_new_leader)
  * what that one's messages showed. */
 TEST(append_durable_leftovers_are_not_acknowledged)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 2);
     (void)net_propose(n, 1, "a");
     net_deliver(n, 1, 2, append);
@@ -379,15 +359,12 @@ TEST(append_durable_leftovers_are_not_acknowledged)
 
 TEST(append_follower_that_lost_what_was_not_durable_gets_it_again)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 2);
-    for (int i = 0; i < 4; i++)
-        (void)net_propose(n, 1, "a");
-    net_settle(n);
+    net_fill(n, 1, 4);
     net_disk_do(n, 2, 1);
-    net_settle(n);
     net_double(n, 2, 1, appended);
+    net_deliver(n, 2, 1, appended); /* the copy comes when the next life has begun */
     net_crash(n, 2);
     (void)net_propose(n, 1, "b");
     net_start(n, 2);

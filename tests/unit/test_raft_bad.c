@@ -39,8 +39,7 @@ static void refuses(struct net *n, uint32_t i, struct raft_message m, const char
 /* 1 leads 2 and 3 in term 1 with three entries, all committed and applied everywhere. */
 static struct net *start(void)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     (void)net_propose(n, 1, "a");
     (void)net_propose(n, 1, "b");
     net_settle(n);
@@ -209,8 +208,7 @@ TEST(bad_append_against_what_is_committed)
 /* Nor can a leader have another entry where its own log was seen to match. */
 TEST(bad_append_against_what_its_leader_sent_before)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     n->held[2][1] = n->held[3][1] = true;
     (void)net_propose(n, 1, "a");
     net_settle(n);

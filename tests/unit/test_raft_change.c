@@ -2,8 +2,8 @@
 #include "support/raft_net.h"
 #include "support/tap.h"
 
-enum { V = RAFT_VOTES, O = RAFT_VOTED, W = RAFT_WITNESS, J = RAFT_JOINS, L = RAFT_LEAVES };
-static const int append = RAFT_APPEND, appended = RAFT_APPENDED;
+enum { V = RAFT_VOTES, W = RAFT_WITNESS, J = RAFT_JOINS };
+static const int append = RAFT_APPEND;
 
 static const struct raft_members *members(const struct net *n, uint32_t i)
 {
@@ -27,8 +27,7 @@ static struct net *start(const char *first, uint32_t started)
     for (uint32_t i = 1; i <= started; i++)
         if (!raft_members_find(&n->first, i))
             CHECK(raft_members_put(&n->first, i, 0));
-    for (uint32_t i = 1; i <= started; i++)
-        net_start(n, i);
+    net_start_each(n, started);
     return n;
 }
 
@@ -71,12 +70,7 @@ TEST(change_is_taken_only_when_it_can_begin)
     struct net *n = start("123", 3);
     CHECK_EQ(ST_NOT_LEADER, change(n, 1, voters("12")));
     n->cut[1][3] = true;
-    net_campaign(n, 1);
-    for (int round = 0; round < 2; round++) {
-        net_deliver(n, 1, 2, RAFT_VOTE_ASK);
-        net_deliver(n, 2, 1, RAFT_VOTE);
-    }
-    CHECK_EQ(RAFT_LEADER, net_view(n, 1).role);
+    net_elect_by(n, 1, 2);
     CHECK_EQ(ST_UNAVAILABLE, change(n, 1, voters("12"))); /* its no-op is not committed */
     net_settle(n);
     struct raft_members joint = voters("12");
@@ -146,12 +140,9 @@ TEST(change_who_joins_votes_when_it_has_caught_up)
 {
     struct net *n = net_new(3);
     n->config.join_lag = 2;
-    for (uint32_t i = 1; i <= 4; i++)
-        net_start(n, i);
+    net_start_each(n, 4);
     net_elect(n, 1);
-    for (int i = 0; i < 10; i++)
-        (void)net_propose(n, 1, "a");
-    net_settle(n);
+    net_fill(n, 1, 10);
     net_isolate(n, 4);
     struct raft_members wanted = voters("123");
     CHECK(raft_members_put(&wanted, 4, J));
@@ -173,20 +164,16 @@ TEST(change_who_joins_may_lack_so_many_entries_and_no_more)
     for (uint64_t lag = 2; lag <= 3; lag++) {
         struct net *n = net_new(3);
         n->config.join_lag = lag;
-        for (uint32_t i = 1; i <= 4; i++)
-            net_start(n, i);
+        net_start_each(n, 4);
         net_elect(n, 1);
         struct raft_members wanted = voters("123");
         CHECK(raft_members_put(&wanted, 4, J | W));
         CHECK_EQ(ST_OK, change(n, 1, wanted));
         net_settle(n);
         net_disk_hold(n, 4); /* it acknowledges no more */
-        for (int i = 0; i < 3; i++)
-            (void)net_propose(n, 1, "a");
-        net_settle(n);
+        net_fill(n, 1, 3);
         CHECK_EQ(2, net_peer(n, 1, 4).match);
-        net_tick(n, 1, n->config.heartbeat_ms);
-        net_settle(n);
+        net_beat(n, 1);
         CHECK_EQ(lag == 3 ? V | W : J | W, raft_members_find(members(n, 1), 4)->flags);
         net_free(n);
     }
@@ -254,20 +241,16 @@ TEST(change_leader_that_removes_itself)
     CHECK_EQ(ST_OK, change(n, 1, voters("23")));
     CHECK_EQ(RAFT_LEADER, net_view(n, 1).role);
     net_disk_do(n, 1, 1);
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(1, net_view(n, 1).commit); /* of the new set, 3 is missing */
-    net_deliver(n, 1, 3, append);
-    net_deliver(n, 3, 1, appended); /* now it is committed, and the new one follows */
+    net_replicate(n, 1, 3);             /* now it is committed, and the new one follows */
     CHECK_EQ(2, net_view(n, 1).commit);
     check_members(n, 1, voters("23"));
     net_disk_do(n, 1, 1);
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(2, net_view(n, 1).commit); /* its own platter is not one of two */
     CHECK_EQ(RAFT_LEADER, net_view(n, 1).role);
-    net_deliver(n, 1, 3, append);
-    net_deliver(n, 3, 1, appended);
+    net_replicate(n, 1, 3);
     CHECK_EQ(3, net_view(n, 1).commit);
     CHECK_EQ(RAFT_FOLLOWER, net_view(n, 1).role);
     CHECK_EQ(UINT64_MAX, raft_deadline_ms(n->node[1].r));
@@ -330,8 +313,7 @@ TEST(change_that_is_cut_off_the_log_is_taken_back)
 /* One that stands right before the cut stays. */
 TEST(change_before_the_cut_stays)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     struct raft_members more = n->first;
     CHECK(raft_members_put(&more, 4, 0));
     CHECK_EQ(ST_OK, change(n, 1, more));
@@ -423,8 +405,7 @@ TEST(change_witness_never_leads)
 {
     struct net *n = net_new(2);
     CHECK(raft_members_put(&n->first, 3, V | W));
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
     net_isolate(n, 2);
     (void)net_propose(n, 1, "a");
@@ -449,8 +430,7 @@ TEST(change_survives_a_restart_of_all)
     net_pass(n, 300);
     for (uint32_t i = 1; i <= 4; i++)
         net_crash(n, i);
-    for (uint32_t i = 1; i <= 4; i++)
-        net_start(n, i);
+    net_start_each(n, 4);
     check_members(n, 4, voters("124"));
     net_crash(n, 3);
     net_pass(n, 3000);

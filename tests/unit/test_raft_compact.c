@@ -2,22 +2,14 @@
 #include "support/raft_net.h"
 #include "support/tap.h"
 
-static void propose_many(struct net *n, uint32_t i, int count)
-{
-    for (int k = 0; k < count; k++)
-        (void)net_propose(n, i, "a");
-    net_settle(n);
-}
-
 TEST(compact_keep_from_without_peers)
 {
     static const struct {
         uint64_t index, trailing, want;
     } row[] = {{100, 10, 91}, {100, 0, 101}, {100, 1, 100},
                {100, 99, 2},  {100, 100, 1}, {100, 500, 1}};
-    struct net *n = net_start_all(1);
-    net_elect(n, 1);
-    propose_many(n, 1, 99);
+    struct net *n = net_start_led(1);
+    net_fill(n, 1, 99);
     for (size_t i = 0; i < ARRAY_COUNT(row); i++)
         CHECK_EQ(row[i].want,
                  raft_keep_from(n->node[1].r, row[i].index, row[i].trailing, UINT64_MAX / 2));
@@ -32,11 +24,10 @@ TEST(compact_keeps_what_an_active_peer_lacks)
     static const struct {
         uint64_t trailing, want;
     } row[] = {{20, 61}, {30, 50}, {40, 50}, {60, 41}};
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    propose_many(n, 1, 48);
+    struct net *n = net_start_led(3);
+    net_fill(n, 1, 48);
     net_disk_hold(n, 3); /* it acknowledges no more: 49 matched */
-    propose_many(n, 1, 51);
+    net_fill(n, 1, 51);
     CHECK_EQ(49, net_peer(n, 1, 3).match);
     for (uint64_t past = 0; past < 3 * n->config.election_ms; past += 10) {
         net_tick(n, 1,
@@ -60,9 +51,8 @@ TEST(compact_keeps_what_an_active_peer_lacks)
 TEST(compact_restart_from_snapshot_and_trailing_log)
 {
     for (uint64_t first = 5; first <= 9; first++) {
-        struct net *n = net_start_all(3);
-        net_elect(n, 1);
-        propose_many(n, 1, 9);
+        struct net *n = net_start_led(3);
+        net_fill(n, 1, 9);
         net_compact(n, 1, 8, first);
         net_restart(n, 1);
         struct raft_view v = net_view(n, 1);
@@ -79,18 +69,16 @@ TEST(compact_restart_from_snapshot_and_trailing_log)
 /* After a restart the term of the entry before the log is not known: who would match there gets a snapshot. */
 TEST(compact_leader_that_restarted_serves_who_is_at_the_edge)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    propose_many(n, 1, 3);
+    struct net *n = net_start_led(3);
+    net_fill(n, 1, 3);
     net_isolate(n, 3); /* at 4 */
-    propose_many(n, 1, 6);
+    net_fill(n, 1, 6);
     net_compact(n, 1, 8, 5);
     net_restart(n, 1);
     net_elect(n, 1);
     net_rejoin(n, 3);
     for (int i = 0; i < 4; i++) {
-        net_tick(n, 1, n->config.heartbeat_ms);
-        net_settle(n);
+        net_beat(n, 1);
     }
     CHECK(net_peer(n, 1, 3).snapshot);
     CHECK(net_restore(n, 3, 1));
@@ -102,11 +90,10 @@ TEST(compact_leader_that_restarted_serves_who_is_at_the_edge)
 /* Without a restart it is known, and the entries are sent. */
 TEST(compact_leader_serves_who_is_at_the_edge)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    propose_many(n, 1, 3);
+    struct net *n = net_start_led(3);
+    net_fill(n, 1, 3);
     net_isolate(n, 3);
-    propose_many(n, 1, 6);
+    net_fill(n, 1, 6);
     net_compact(n, 1, 8, 5);
     net_rejoin(n, 3);
     net_pass(n, 300);
@@ -119,9 +106,8 @@ TEST(compact_leader_serves_who_is_at_the_edge)
 /* A follower with a compacted log answers appends that begin before it, and goes on. */
 TEST(compact_follower_takes_appends_that_reach_back)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    propose_many(n, 1, 3);
+    struct net *n = net_start_led(3);
+    net_fill(n, 1, 3);
     net_pass(n, 100);
     CHECK_EQ(4, net_view(n, 2).applied);
     struct raft_entry e[8];
@@ -146,7 +132,6 @@ TEST(compact_follower_takes_appends_that_reach_back)
 
 TEST_ABORTS(compact_beyond_what_is_applied_is_the_callers_error)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     raft_compact(n->node[2].r, 5, 5);
 }

@@ -17,8 +17,7 @@ TEST(election_goes_through_a_pre_vote_and_opens_the_term_with_a_no_op)
     CHECK_EQ(RAFT_CANDIDATE, net_view(n, 1).role);
     CHECK_EQ(1, net_view(n, 1).term);
     CHECK_EQ(2, net_drop(n, 1, 3, ask)); /* the pre-vote's and the vote's */
-    net_deliver(n, 1, 2, ask);
-    net_deliver(n, 2, 1, vote);
+    net_vote(n, 1, 2);
     CHECK_EQ(RAFT_LEADER, net_view(n, 1).role);
     CHECK_EQ(1, net_view(n, 1).elections);
     CHECK_STR("1", net_log(n, 1));
@@ -49,8 +48,7 @@ TEST(election_vote_is_asked_for_once_the_own_is_durable)
     struct net *n = net_start_all(3);
     net_disk_hold(n, 1);
     net_campaign(n, 1);
-    net_deliver(n, 1, 2, ask);
-    net_deliver(n, 2, 1, vote);
+    net_vote(n, 1, 2);
     CHECK_EQ(RAFT_CANDIDATE, net_view(n, 1).role);
     (void)net_drop(n, 0, 0, NET_ANY);
     net_run(n, 1);
@@ -62,8 +60,7 @@ TEST(election_vote_is_asked_for_once_the_own_is_durable)
 
 TEST(election_vote_is_asked_for_once_the_own_log_is_durable)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 2);
     (void)net_propose(n, 1, "a");
     net_deliver(n, 1, 2, RAFT_APPEND);
@@ -113,8 +110,7 @@ TEST(election_vote_is_told_once_it_is_durable)
     struct net *n = net_start_all(3);
     net_disk_hold(n, 2);
     net_campaign(n, 1);
-    net_deliver(n, 1, 2, ask);
-    net_deliver(n, 2, 1, vote);
+    net_vote(n, 1, 2);
     (void)net_drop(n, 1, 3, ask);
     net_deliver(n, 1, 2, ask);
     CHECK_EQ(1, net_view(n, 2).term);
@@ -137,8 +133,7 @@ TEST(election_vote_that_was_lost_with_its_platter_was_told_to_nobody)
     struct net *n = net_start_all(3);
     net_disk_hold(n, 2);
     net_campaign(n, 1);
-    net_deliver(n, 1, 2, ask);
-    net_deliver(n, 2, 1, vote);
+    net_vote(n, 1, 2);
     net_deliver(n, 1, 2, ask);
     net_restart(n, 2);
     CHECK_EQ(0, net_count(n, 2, 1, vote));
@@ -227,8 +222,7 @@ TEST(election_pre_vote_is_for_a_term_to_come)
 
 TEST(election_who_lacks_what_is_committed_cannot_win)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     n->cut[1][3] = true;
     (void)net_propose(n, 1, "a");
     net_settle(n);
@@ -248,8 +242,7 @@ TEST(election_who_lacks_what_is_committed_cannot_win)
 /* While there is a leader, who was away and comes back does not disturb it: not even its term is heard. */
 TEST(election_lease_keeps_the_leader_against_who_rejoins)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_pass(n, 200);
     for (int pre = 0; pre < 2; pre++)
         for (uint32_t to = 1; to <= 2; to++) {
@@ -278,8 +271,7 @@ TEST(election_lease_keeps_the_leader_against_who_rejoins)
 TEST(election_lease_lasts_as_long_as_the_election_timeout_and_no_longer)
 {
     for (int late = 0; late < 2; late++) {
-        struct net *n = net_start_all(3);
-        net_elect(n, 1);
+        struct net *n = net_start_led(3);
         net_tick(n, 2, n->config.election_ms - 1 + (uint64_t)late);
         CHECK_EQ(RAFT_FOLLOWER, net_view(n, 2).role);
         struct raft_message m = vote_ask(3, 2, 9);
@@ -293,8 +285,7 @@ TEST(election_lease_lasts_as_long_as_the_election_timeout_and_no_longer)
 
 TEST(election_node_that_was_away_comes_back_quietly)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_isolate(n, 3);
     net_pass(n, 5000);
     (void)net_propose(n, 1, "a");
@@ -311,8 +302,7 @@ TEST(election_node_that_was_away_comes_back_quietly)
 /* A leader that a quorum does not answer steps down, within two election timeouts. */
 TEST(election_check_quorum)
 {
-    struct net *n = net_start_all(5);
-    net_elect(n, 1);
+    struct net *n = net_start_led(5);
     net_isolate(n, 4);
     net_isolate(n, 5);
     net_pass(n, 2000);
@@ -331,13 +321,11 @@ TEST(election_refused_by_a_majority_gives_up)
     net_load(n, 1, "1", 1);
     for (uint32_t i = 2; i <= 5; i++)
         net_load(n, i, "11", 1);
-    for (uint32_t i = 1; i <= 5; i++)
-        net_start(n, i);
+    net_start_each(n, 5);
     net_campaign(n, 1);
     for (uint32_t i = 2; i <= 4; i++) {
         CHECK_EQ(RAFT_PRECANDIDATE, net_view(n, 1).role);
-        net_deliver(n, 1, i, ask);
-        net_deliver(n, i, 1, vote);
+        net_vote(n, 1, i);
     }
     CHECK_EQ(RAFT_FOLLOWER, net_view(n, 1).role);
     CHECK_EQ(1, net_view(n, 1).term);
@@ -407,8 +395,7 @@ TEST(election_candidate_yields_to_the_leader_of_its_term)
 {
     struct net *n = net_start_all(3);
     net_campaign(n, 1);
-    net_deliver(n, 1, 2, ask);
-    net_deliver(n, 2, 1, vote);
+    net_vote(n, 1, 2);
     CHECK_EQ(1, net_view(n, 1).term);
     struct raft_message m = {.type = RAFT_APPEND, .from = 3, .to = 1, .term = 1};
     raft_net_send(n, &m);
@@ -421,8 +408,7 @@ TEST(election_candidate_yields_to_the_leader_of_its_term)
 
 TEST(election_old_leader_learns_of_the_new_term)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_isolate(n, 1);
     net_elect(n, 2);
     net_rejoin(n, 1);

@@ -1,7 +1,8 @@
 /*
- * All that can happen in a small world, in breadth-first order: three cores, elections up to a term, a few
- * commands; messages that are lost, doubled and overtake each other; writes that complete late; a crash that
- * keeps any part of what was on its way to the disk. After every step the invariants must hold.
+ * What can happen in a small world, in breadth-first order, as far as STATES reach: three cores, elections
+ * up to a term, a few commands; messages that are lost, doubled and overtake each other; writes that
+ * complete late; a crash that keeps any part of what was on its way to the disk. After every step the
+ * invariants must hold.
  *
  * A state is reached by its steps, from the beginning: nothing of a core need be copied. A state that was met before is not
  * gone into again; two states are taken for the same when a hash of all that matters is.
@@ -179,9 +180,10 @@ static void look(struct world *w, uint32_t i)
         CHECK(count >= 2);
     }
     for (uint64_t k = 1; k <= v.commit; k++) { /* StateMachineSafety, LeaderCompleteness */
-        uint64_t term = raft_term_at(w->r[i], k);
-        CHECK(k > w->commit || w->committed[k] == term);
-        w->committed[k] = term;
+        const struct raft_entry *e = raft_log_at(&w->r[i]->log, k);
+        CHECK(k > w->commit || (w->committed[k] == e->term && w->committed_tag[k] == tag_of(e)));
+        w->committed[k] = e->term;
+        w->committed_tag[k] = tag_of(e);
         w->commit = MAX(w->commit, k);
     }
 }

@@ -15,21 +15,18 @@ static enum status propose(struct net *n, uint32_t i, size_t len)
 /* Disk and peers work at the same time; a quorum of others is enough to commit, not to apply. */
 TEST(flow_leader_sends_before_its_own_log_is_durable)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 1);
     (void)net_propose(n, 1, "a");
     CHECK_EQ(2, net_count(n, 1, 0, append));
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(1,
              net_view(n, 1).commit); /* one other and a platter that is not ours yet: no quorum */
     net_settle(n);
     CHECK_EQ(2, net_view(n, 1).commit);
     CHECK_EQ(1, net_view(n, 1).persisted);
     CHECK_EQ(1, net_view(n, 1).applied);
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
+    net_beat(n, 1);
     CHECK_EQ(2, net_view(n, 2).applied);
     net_disk_release(n, 1);
     CHECK_EQ(2, net_view(n, 1).applied);
@@ -38,13 +35,11 @@ TEST(flow_leader_sends_before_its_own_log_is_durable)
 
 TEST(flow_follower_applies_only_what_is_on_its_platter)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 2);
     (void)net_propose(n, 1, "a");
     net_settle(n);
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
+    net_beat(n, 1);
     CHECK_EQ(2, net_view(n, 2).commit);
     CHECK_EQ(1, net_view(n, 2).applied);
     net_disk_release(n, 2);
@@ -59,26 +54,22 @@ TEST(flow_probe_waits_for_its_answer)
     net_isolate(n, 3);
     net_elect(n, 1);
     n->cut[3][1] = n->cut[1][3] = false;
-    for (int i = 0; i < 5; i++)
-        (void)net_propose(n, 1, "a");
-    net_settle(n);
+    net_fill(n, 1, 5);
     (void)net_drop(n, 0, 0, NET_ANY);
     net_tick(n, 1, n->config.heartbeat_ms);
     CHECK_EQ(1, net_count(n, 1, 3, append));
     CHECK_EQ(0, net_find(n, 1, 3, append)->count);
-    for (int i = 0; i < 5; i++)
-        (void)net_propose(n, 1, "a");
+    net_propose_many(n, 1, 5);
     CHECK_EQ(1, net_count(n, 1, 3, append));
     net_settle(n);
-    CHECK_STR(net_log(n, 1), "11111111111");
+    CHECK_STR("11111111111", net_log(n, 1));
     CHECK_EQ(11, net_peer(n, 1, 3).match);
     net_free(n);
 }
 
 TEST(flow_pipelines_without_waiting)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     for (uint64_t i = 2; i <= 6; i++) {
         (void)net_propose(n, 1, "a");
         CHECK_EQ(i + 1, net_peer(n, 1, 2).next);
@@ -94,22 +85,18 @@ TEST(flow_window_bounds_messages)
 {
     struct net *n = net_new(3);
     n->config.window_messages = 2;
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
-    for (int i = 0; i < 6; i++)
-        (void)net_propose(n, 1, "a");
+    net_propose_many(n, 1, 6);
     CHECK_EQ(2, net_count(n, 1, 2, append));
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(2, net_count(n, 1, 2, append)); /* one came back, one went: with all that waited */
     CHECK_EQ(2, net_peer(n, 1, 2).window_messages);
     CHECK_EQ(8, net_peer(n, 1, 2).next);
     net_settle(n);
     CHECK_EQ(7, net_peer(n, 1, 2).match);
     /* A heartbeat is no part of it. */
-    for (int i = 0; i < 3; i++)
-        (void)net_propose(n, 1, "a");
+    net_propose_many(n, 1, 3);
     net_tick(n, 1, n->config.heartbeat_ms);
     CHECK_EQ(3, net_count(n, 1, 2, append));
     net_free(n);
@@ -119,19 +106,16 @@ TEST(flow_window_bounds_bytes)
 {
     struct net *n = net_new(3);
     n->config.window_bytes = 100;
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
     for (int i = 0; i < 6; i++) {
         CHECK_EQ(ST_OK, propose(n, 1, 40));
         net_run(n, 1);
     }
     CHECK_EQ(3, net_count(n, 1, 2, append)); /* the third began below the bound */
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(3, net_count(n, 1, 2, append)); /* 80 were under way */
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(2, net_count(n, 1, 2, append)); /* 40 and 3 * 40 */
     net_settle(n);
     CHECK_EQ(7, net_peer(n, 1, 2).match);
@@ -143,8 +127,7 @@ TEST(flow_batches_have_bounds)
     struct net *n = net_new(3);
     n->config.batch_entries_max = 3;
     n->config.batch_bytes_max = 100;
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
     static const size_t len[] = {1, 1, 1, 1, 59, 40, 1, 200, 60, 41};
     static const size_t want[] = {3, 3, 1, 1, 1, 1};
@@ -164,8 +147,7 @@ TEST(flow_batches_have_bounds)
 /* Many proposals between two readies go as one message to each, and one write. */
 TEST(flow_proposals_of_one_round_share_a_message)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_disk_hold(n, 1);
     for (int i = 0; i < 100; i++)
         CHECK_EQ(ST_OK, propose(n, 1, 10));
@@ -190,8 +172,7 @@ TEST(flow_goes_on_after_any_loss)
     for (size_t k = 0; k < ARRAY_COUNT(row); k++) {
         struct net *n = net_new(3);
         n->config.window_messages = 3; /* what was lost fills it */
-        for (uint32_t i = 1; i <= 3; i++)
-            net_start(n, i);
+        net_start_each(n, 3);
         net_elect(n, 1);
         net_isolate(n, 3);
         for (size_t i = 0; i < row[k].entries_before; i++)
@@ -210,8 +191,7 @@ TEST(flow_goes_on_after_any_loss)
 /* A refusal that comes late brings nothing back: what matched stays matched. */
 TEST(flow_late_refusal_does_no_harm)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     (void)net_propose(n, 1, "a");
     (void)net_propose(n, 1, "b");
     net_deliver_last(n, 1, 2, append); /* refused: it ran ahead */
@@ -236,11 +216,9 @@ TEST(flow_late_refusal_goes_back_to_what_matched_at_most)
 {
     struct net *n = net_new(3);
     n->config.batch_entries_max = 1;
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
-    for (int i = 0; i < 3; i++)
-        (void)net_propose(n, 1, "a");
+    net_propose_many(n, 1, 3);
     net_deliver_last(n, 1, 2, append); /* refused: 2 has only entry 1 */
     net_double(n, 2, 1, appended);
     net_deliver(n, 2, 1, appended);
@@ -266,8 +244,7 @@ TEST(flow_uncommitted_bytes_are_bounded_at_the_leader)
 {
     struct net *n = net_new(3);
     n->config.uncommitted_bytes_max = 100;
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
     CHECK_EQ(ST_OK, propose(n, 1, 60));
     CHECK_EQ(ST_LIMIT, propose(n, 1, 41));
@@ -275,8 +252,7 @@ TEST(flow_uncommitted_bytes_are_bounded_at_the_leader)
     CHECK_EQ(ST_LIMIT, propose(n, 1, 1));
     net_run(n, 1); /* durable at the leader alone: it still waits */
     CHECK_EQ(ST_LIMIT, propose(n, 1, 1));
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(0, net_view(n, 1).uncommitted_bytes);
     CHECK_EQ(ST_OK, propose(n, 1, 100));
     net_free(n);
@@ -291,11 +267,7 @@ TEST(flow_uncommitted_bytes_of_a_new_leader)
         net_load(n, i, "111", 1); /* 3 bytes each */
         net_start(n, i);
     }
-    net_campaign(n, 1);
-    for (int round = 0; round < 2; round++) {
-        net_deliver(n, 1, 2, RAFT_VOTE_ASK);
-        net_deliver(n, 2, 1, RAFT_VOTE);
-    }
+    net_elect_by(n, 1, 2);
     CHECK_EQ(9, net_view(n, 1).uncommitted_bytes);
     CHECK_EQ(ST_LIMIT, propose(n, 1, 12));
     CHECK_EQ(ST_OK, propose(n, 1, 11));
@@ -320,8 +292,7 @@ TEST(flow_who_does_not_lead_takes_nothing)
 /* A leader that stepped down with entries of its own that nobody has loses them, and they are applied nowhere. */
 TEST(flow_deposed_leader_loses_what_is_not_committed)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_isolate(n, 1);
     (void)net_propose(n, 1, "lost");
     (void)net_propose(n, 1, "lost too");
@@ -344,15 +315,13 @@ TEST(flow_kept_is_what_all_full_voters_hold)
     struct net *n = net_new(2);
     CHECK(raft_members_put(&n->first, 3, RAFT_VOTES | RAFT_WITNESS));
     CHECK(raft_members_put(&n->first, 4, 0));
-    for (uint32_t i = 1; i <= 4; i++)
-        net_start(n, i);
+    net_start_each(n, 4);
     net_elect(n, 1);
     net_isolate(n, 2);
     net_isolate(n, 4);
     (void)net_propose(n, 1, "a");
     net_settle(n);
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
+    net_beat(n, 1);
     CHECK_EQ(2, net_view(n, 3).applied);
     CHECK_EQ(1, net_view(n, 3).kept);
     net_rejoin(n, 2);

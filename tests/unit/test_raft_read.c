@@ -15,25 +15,13 @@ static enum raft_confirmed confirmed(const struct net *n, uint32_t i, const stru
     return raft_confirmed(n->node[i].r, read);
 }
 
-static struct net *start_led(uint32_t size)
-{
-    struct net *n = net_start_all(size);
-    net_elect(n, 1);
-    return n;
-}
-
 TEST(read_needs_a_leader_that_committed_in_its_term)
 {
     struct net *n = net_start_all(3);
     struct raft_read read;
     CHECK_EQ(ST_NOT_LEADER, raft_read(n->node[1].r, &read, NULL));
     n->held[1][2] = n->held[1][3] = true;
-    net_campaign(n, 1);
-    for (int round = 0; round < 2; round++) {
-        net_deliver(n, 1, 2, RAFT_VOTE_ASK);
-        net_deliver(n, 2, 1, RAFT_VOTE);
-    }
-    CHECK_EQ(RAFT_LEADER, net_view(n, 1).role);
+    net_elect_by(n, 1, 2);
     CHECK_EQ(ST_UNAVAILABLE, raft_read(n->node[1].r, &read, NULL));
     n->held[1][2] = false;
     net_settle(n);
@@ -46,19 +34,14 @@ TEST(read_needs_a_leader_that_committed_in_its_term)
 /* Committed before, by another: a new leader does not know of it until its own no-op is committed. */
 TEST(read_of_a_new_leader_knows_what_the_old_one_committed)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     (void)net_propose(n, 1, "a");
     net_settle(n);
     CHECK_EQ(2, net_view(n, 1).commit);
     CHECK_EQ(1, net_view(n, 2).commit);
     net_isolate(n, 1);
-    net_campaign(n, 2);
-    for (int round = 0; round < 2; round++) {
-        net_deliver(n, 2, 3, RAFT_VOTE_ASK);
-        net_deliver(n, 3, 2, RAFT_VOTE);
-    }
+    net_elect_by(n, 2, 3);
     struct raft_read read;
-    CHECK_EQ(RAFT_LEADER, net_view(n, 2).role);
     CHECK_EQ(ST_UNAVAILABLE, raft_read(n->node[2].r, &read, NULL));
     net_settle(n);
     read = read_of(n, 2);
@@ -68,23 +51,23 @@ TEST(read_of_a_new_leader_knows_what_the_old_one_committed)
 
 TEST(read_is_confirmed_by_a_quorum)
 {
-    struct net *n = start_led(5);
+    struct net *n = net_start_led(5);
     struct raft_read read = read_of(n, 1);
     net_run(n, 1);
     CHECK_EQ(4, net_count(n, 1, 0, append));
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_double(n, 1, 2, append);
+    net_replicate(n, 1, 2);
     CHECK_EQ(RAFT_CONFIRM_WAITS, confirmed(n, 1, &read));
-    net_double(n, 1, 2, append); /* the same one again is no second */
-    net_deliver(n, 1, 3, append);
-    net_deliver(n, 3, 1, appended);
+    net_replicate(n, 1, 2); /* the same one again is no second */
+    CHECK_EQ(RAFT_CONFIRM_WAITS, confirmed(n, 1, &read));
+    net_replicate(n, 1, 3);
     CHECK_EQ(RAFT_CONFIRMED, confirmed(n, 1, &read));
     net_free(n);
 }
 
 TEST(read_index_is_what_was_committed_when_it_was_asked)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     (void)net_propose(n, 1, "a");
     struct raft_read before = read_of(n, 1);
     CHECK_EQ(1, before.index);
@@ -98,7 +81,7 @@ TEST(read_index_is_what_was_committed_when_it_was_asked)
 /* An answer that was on its way when the read was asked for says nothing of it. */
 TEST(read_is_not_confirmed_by_late_answers)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     net_tick(n, 1, n->config.heartbeat_ms);
     net_deliver(n, 1, 2, append);
     net_deliver(n, 1, 3, append); /* both have answered, and the answers are late */
@@ -115,14 +98,13 @@ TEST(read_is_not_confirmed_by_late_answers)
 /* Nor is one confirmed by answers to a read before it, with a heartbeat already sent. */
 TEST(read_after_a_sent_one_takes_a_number_of_its_own)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     struct raft_read first = read_of(n, 1), same = read_of(n, 1);
     CHECK_EQ(first.number, same.number); /* nothing was sent in between */
     net_run(n, 1);
     struct raft_read second = read_of(n, 1);
     CHECK(second.number > first.number);
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(RAFT_CONFIRMED, confirmed(n, 1, &first));
     CHECK_EQ(RAFT_CONFIRM_WAITS, confirmed(n, 1, &second));
     net_settle(n);
@@ -133,19 +115,16 @@ TEST(read_after_a_sent_one_takes_a_number_of_its_own)
 /* A message that was sent before the read and arrives after it: its answer bears the number of then. */
 TEST(read_is_not_confirmed_by_answers_to_late_messages)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     n->held[1][2] = n->held[1][3] = true;
     struct raft_read first = read_of(n, 1);
     net_run(n, 1);
     net_double(n, 1, 0, append);
-    net_deliver(n, 1, 2, append);
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 2);
     CHECK_EQ(RAFT_CONFIRMED, confirmed(n, 1, &first));
     struct raft_read second = read_of(n, 1);
-    net_deliver(n, 1, 3, append);
-    net_deliver(n, 3, 1, appended);
-    net_deliver(n, 1, 2, append); /* the copy */
-    net_deliver(n, 2, 1, appended);
+    net_replicate(n, 1, 3);
+    net_replicate(n, 1, 2); /* the copy */
     CHECK_EQ(RAFT_CONFIRM_WAITS, confirmed(n, 1, &second));
     net_free(n);
 }
@@ -153,7 +132,7 @@ TEST(read_is_not_confirmed_by_answers_to_late_messages)
 /* Who was deposed without knowing it is not confirmed, ever. */
 TEST(read_at_a_deposed_leader_is_lost)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     net_isolate(n, 1);
     net_elect(n, 2);
     (void)net_propose(n, 2, "new");
@@ -163,8 +142,7 @@ TEST(read_at_a_deposed_leader_is_lost)
     net_settle(n);
     CHECK_EQ(RAFT_CONFIRM_WAITS, confirmed(n, 1, &stale));
     net_rejoin(n, 1);
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
+    net_beat(n, 1);
     CHECK_EQ(RAFT_CONFIRM_LOST, confirmed(n, 1, &stale));
     net_free(n);
 }
@@ -172,7 +150,7 @@ TEST(read_at_a_deposed_leader_is_lost)
 /* Leading again, in another term, is not to have led all the time. */
 TEST(read_of_an_earlier_term_is_lost)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     struct raft_read read = read_of(n, 1);
     net_run(n, 1);
     net_settle(n);
@@ -188,7 +166,7 @@ TEST(read_of_an_earlier_term_is_lost)
 /* A follower that served in an earlier term counts its numbers anew: that term's are not this one's. */
 TEST(read_numbers_of_an_earlier_leader_confirm_nothing)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     for (int i = 0; i < 5; i++) {
         (void)read_of(n, 1);
         net_run(n, 1);
@@ -206,12 +184,11 @@ TEST(read_numbers_of_an_earlier_leader_confirm_nothing)
 
 TEST(read_survives_loss_by_the_next_heartbeat)
 {
-    struct net *n = start_led(3);
+    struct net *n = net_start_led(3);
     struct raft_read read = read_of(n, 1);
     net_run(n, 1);
     CHECK_EQ(2, net_drop(n, 1, 0, append));
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
+    net_beat(n, 1);
     CHECK_EQ(RAFT_CONFIRMED, confirmed(n, 1, &read));
     net_free(n);
 }
@@ -222,8 +199,7 @@ TEST(read_is_not_confirmed_by_learners)
     struct net *n = net_new(3);
     CHECK(raft_members_put(&n->first, 4, 0));
     CHECK(raft_members_put(&n->first, 5, 0));
-    for (uint32_t i = 1; i <= 5; i++)
-        net_start(n, i);
+    net_start_each(n, 5);
     net_elect(n, 1);
     n->held[1][2] = n->held[1][3] = true;
     struct raft_read read = read_of(n, 1);
@@ -242,8 +218,7 @@ TEST(read_in_a_joint_configuration_needs_both_quorums)
     struct net *n = net_new(3);
     for (uint32_t i = 4; i <= 6; i++)
         CHECK(raft_members_put(&n->first, i, 0));
-    for (uint32_t i = 1; i <= 6; i++)
-        net_start(n, i);
+    net_start_each(n, 6);
     net_elect(n, 1);
     struct raft_members to = {.count = 4};
     for (uint32_t i = 0; i < 4; i++)
@@ -261,8 +236,7 @@ TEST(read_in_a_joint_configuration_needs_both_quorums)
         CHECK_EQ(2, net_peer(n, 1, i).match);
     CHECK_EQ(RAFT_CONFIRM_WAITS, confirmed(n, 1, &read)); /* of 1 2 3 only 1 */
     n->cut[1][2] = false;
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
+    net_beat(n, 1);
     CHECK_EQ(RAFT_CONFIRMED, confirmed(n, 1, &read));
     net_free(n);
 }

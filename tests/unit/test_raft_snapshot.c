@@ -4,30 +4,16 @@
 enum { V = RAFT_VOTES };
 static const int append = RAFT_APPEND, appended = RAFT_APPENDED, offer = RAFT_OFFER;
 
-static void propose_many(struct net *n, uint32_t i, int count)
-{
-    for (int k = 0; k < count; k++)
-        (void)net_propose(n, i, "a");
-    net_settle(n);
-}
-
 /* 1 leads 2 and 3; 3 was away while ten entries came, and the log of 1 begins at 9 now. */
 static struct net *start_behind(void)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     net_isolate(n, 3);
-    propose_many(n, 1, 10);
+    net_fill(n, 1, 10);
     CHECK_EQ(11, net_view(n, 1).applied);
     net_compact(n, 1, 10, 9);
     net_rejoin(n, 3);
     return n;
-}
-
-static void beat(struct net *n)
-{
-    net_tick(n, 1, n->config.heartbeat_ms);
-    net_settle(n);
 }
 
 TEST(snapshot_is_offered_to_who_is_behind_the_log)
@@ -37,7 +23,7 @@ TEST(snapshot_is_offered_to_who_is_behind_the_log)
     while (!net_find(n, 1, 3, offer)) { /* probing ends where the log does */
         if (net_find(n, 1, 3, append))
             net_deliver(n, 1, 3, append);
-        beat(n);
+        net_beat(n, 1);
     }
     CHECK_EQ(10, net_find(n, 1, 3, offer)->index);
     CHECK_EQ(1, net_find(n, 1, 3, offer)->log_term);
@@ -49,11 +35,11 @@ TEST(snapshot_is_offered_to_who_is_behind_the_log)
     CHECK_EQ(10, net_view(n, 3).applied);
     net_settle(n);
     CHECK(!net_peer(n, 1, 3).snapshot);
-    beat(n);
+    net_beat(n, 1);
     CHECK_EQ(11, net_view(n, 3).applied);
     CHECK_EQ(11, net_view(n, 3).first);
-    propose_many(n, 1, 1);
-    beat(n);
+    net_fill(n, 1, 1);
+    net_beat(n, 1);
     CHECK_EQ(12, net_view(n, 3).applied);
     net_free(n);
 }
@@ -63,12 +49,12 @@ TEST(snapshot_is_offered_once_a_heartbeat)
 {
     struct net *n = start_behind();
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     CHECK(net_peer(n, 1, 3).snapshot);
     net_tick(n, 1, n->config.heartbeat_ms);
     CHECK_EQ(1, net_count(n, 1, 3, offer));
     n->held[1][3] = true;
-    propose_many(n, 1, 5);
+    net_fill(n, 1, 5);
     CHECK_EQ(1, net_count(n, 1, 3, offer));
     CHECK_EQ(0, net_count(n, 1, 3, append));
     net_free(n);
@@ -79,13 +65,13 @@ TEST(snapshot_lost_acknowledgement_stops_nothing)
 {
     struct net *n = start_behind();
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     CHECK(net_restore(n, 3, 1));
     CHECK_EQ(1, net_drop(n, 3, 1, appended));
     CHECK(net_peer(n, 1, 3).snapshot);
-    beat(n);
+    net_beat(n, 1);
     CHECK(!net_peer(n, 1, 3).snapshot);
-    beat(n);
+    net_beat(n, 1);
     CHECK_EQ(11, net_view(n, 3).applied);
     net_free(n);
 }
@@ -95,19 +81,19 @@ TEST(snapshot_that_is_outdated_is_followed_by_another)
 {
     struct net *n = start_behind();
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     CHECK(net_restore(n, 3, 1));
     (void)net_drop(n, 3, 1, NET_ANY);
-    propose_many(n, 1, 10);
+    net_fill(n, 1, 10);
     net_compact(n, 1, 21, 22);
-    beat(n);
+    net_beat(n, 1);
     CHECK(net_peer(n, 1, 3).snapshot);
     CHECK_EQ(10, net_peer(n, 1, 3).match);
     CHECK(net_restore(n, 3, 1));
     net_settle(n);
     CHECK_EQ(21, net_peer(n, 1, 3).match);
-    propose_many(n, 1, 1);
-    beat(n);
+    net_fill(n, 1, 1);
+    net_beat(n, 1);
     CHECK_EQ(22, net_view(n, 3).applied);
     net_free(n);
 }
@@ -115,15 +101,14 @@ TEST(snapshot_that_is_outdated_is_followed_by_another)
 /* Entries under way to a peer whose place in the log was compacted away: it is seen by their loss. */
 TEST(snapshot_is_offered_when_the_log_was_compacted_past_what_was_lost)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     n->cut[1][3] = true;
-    propose_many(n, 1, 5);
+    net_fill(n, 1, 5);
     CHECK_EQ(7, net_peer(n, 1, 3).next);
     net_compact(n, 1, 6, 6);
     n->cut[1][3] = false;
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     CHECK(net_peer(n, 1, 3).snapshot);
     CHECK(net_restore(n, 3, 1));
     net_settle(n);
@@ -134,19 +119,14 @@ TEST(snapshot_is_offered_when_the_log_was_compacted_past_what_was_lost)
 /* A log that holds the snapshot's last entry goes on after it; any other gives way to it. */
 TEST(snapshot_takes_the_place_of_a_log_that_lacks_its_last_entry)
 {
-    static const struct {
-        const char *log;
-        uint64_t last;
-    } row[] = {{"", 4}, {"111", 4}, {"1122", 4}, {"111133", 4}, {"112244", 4}, {"1111", 4}};
-    for (size_t i = 0; i < ARRAY_COUNT(row); i++) {
+    static const char *const log[] = {"", "111", "1122", "111133", "112244", "1111"};
+    for (size_t i = 0; i < ARRAY_COUNT(log); i++) {
         struct net *n = net_new(3);
         net_load(n, 1, "1111", 4);
-        net_load(n, 2, row[i].log, 4);
+        net_load(n, 2, log[i], 4);
         net_load(n, 3, "1111", 4);
-        for (uint32_t k = 1; k <= 3; k++)
-            net_start(n, k);
-        bool holds = !strncmp(row[i].log, "1111", 4);
-        n->truth_last = 0;
+        net_start_each(n, 3);
+        bool holds = !strncmp(log[i], "1111", 4);
         net_isolate(n, 2);
         net_elect(n, 1);
         net_compact(n, 1, 4, 5);
@@ -155,7 +135,7 @@ TEST(snapshot_takes_the_place_of_a_log_that_lacks_its_last_entry)
         CHECK_EQ(4, v.commit);
         CHECK_EQ(4, v.applied);
         CHECK_EQ(5, v.first);
-        CHECK_EQ(holds ? strlen(row[i].log) : 4, v.last);
+        CHECK_EQ(holds ? strlen(log[i]) : 4, v.last);
         net_restart(n, 2);
         CHECK_EQ(4, net_view(n, 2).applied);
         net_rejoin(n, 2);
@@ -167,10 +147,9 @@ TEST(snapshot_takes_the_place_of_a_log_that_lacks_its_last_entry)
 
 TEST(snapshot_that_is_not_newer_changes_nothing)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    propose_many(n, 1, 5);
-    beat(n);
+    struct net *n = net_start_led(3);
+    net_fill(n, 1, 5);
+    net_beat(n, 1);
     net_compact(n, 1, 6, 7);
     CHECK(!net_restore(n, 2, 1));
     CHECK_EQ(1, net_view(n, 2).first);
@@ -217,10 +196,9 @@ TEST(snapshot_makes_older_writes_say_nothing)
 TEST(snapshot_overtakes_entries_that_are_not_durable)
 {
     for (int given = 0; given < 2; given++) {
-        struct net *n = net_start_all(3);
-        net_elect(n, 1);
+        struct net *n = net_start_led(3);
         n->held[1][3] = true;
-        propose_many(n, 1, 4);
+        net_fill(n, 1, 4);
         net_compact(n, 1, 4, 2);
         net_disk_hold(n, 3);
         struct raft_message m = {.type = append, .from = 1, .to = 3, .term = 1, .index = 1};
@@ -248,12 +226,12 @@ TEST(snapshot_waits_while_its_node_campaigns)
 {
     struct net *n = start_behind();
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     net_campaign(n, 3);
     CHECK_EQ(RAFT_PRECANDIDATE, net_view(n, 3).role);
     CHECK(!net_restore(n, 3, 1));
     (void)net_drop(n, 0, 0, NET_ANY);
-    beat(n);
+    net_beat(n, 1);
     CHECK(net_restore(n, 3, 1));
     net_pass(n, 300);
     CHECK_EQ(11, net_view(n, 3).applied);
@@ -262,18 +240,12 @@ TEST(snapshot_waits_while_its_node_campaigns)
 
 TEST(snapshot_is_nothing_to_who_leads)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
-    propose_many(n, 1, 5);
+    struct net *n = net_start_led(3);
+    net_fill(n, 1, 5);
     CHECK_EQ(1, net_view(n, 2).commit);
     net_compact(n, 1, 6, 7);
     net_isolate(n, 1);
-    net_campaign(n, 2);
-    for (int round = 0; round < 2; round++) {
-        net_deliver(n, 2, 3, RAFT_VOTE_ASK);
-        net_deliver(n, 3, 2, RAFT_VOTE);
-    }
-    CHECK_EQ(RAFT_LEADER, net_view(n, 2).role);
+    net_elect_by(n, 2, 3);
     CHECK(!net_restore(n, 2, 1)); /* newer than what it knows to be committed */
     net_settle(n);
     CHECK_EQ(7, net_view(n, 2).applied);
@@ -285,7 +257,7 @@ static struct net *start_behind_in_term(void)
 {
     struct net *n = start_behind();
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     net_isolate(n, 3);
     for (uint32_t from = 1; from <= 2; from++) {
         CHECK_EQ(ST_OK, raft_transfer(n->node[from].r, 3 - from, NULL));
@@ -309,7 +281,7 @@ TEST(snapshot_of_a_later_term_waits_for_that_term)
     CHECK(net_restore(n, 3, 1));
     net_restart(n, 3);
     CHECK_EQ(13, net_view(n, 3).applied);
-    propose_many(n, 1, 1);
+    net_fill(n, 1, 1);
     net_pass(n, 500);
     CHECK_EQ(14, net_view(n, 3).applied);
     net_free(n);
@@ -320,18 +292,17 @@ TEST(snapshot_that_was_taken_can_be_given)
 {
     struct net *n = net_new(3);
     CHECK(raft_members_put(&n->first, 4, 0)); /* not started yet */
-    for (uint32_t i = 1; i <= 3; i++)
-        net_start(n, i);
+    net_start_each(n, 3);
     net_elect(n, 1);
     net_isolate(n, 3);
-    propose_many(n, 1, 10);
+    net_fill(n, 1, 10);
     net_compact(n, 1, 10, 11);
     net_rejoin(n, 3);
     for (int i = 0; i < 3; i++)
-        beat(n);
+        net_beat(n, 1);
     CHECK(net_restore(n, 3, 1));
     net_settle(n);
-    beat(n);
+    net_beat(n, 1);
     CHECK_EQ(ST_OK, raft_transfer(n->node[1].r, 3, NULL));
     net_run(n, 1);
     net_settle(n);
@@ -359,13 +330,12 @@ static bool has(const struct raft_members *m, uint32_t number)
 /* A snapshot tells the members as of its index, not those that only stand in the log (libraft: lost ones). */
 TEST(snapshot_tells_the_members_of_its_index)
 {
-    struct net *n = net_start_all(3);
-    net_elect(n, 1);
+    struct net *n = net_start_led(3);
     struct raft_members more = n->first;
     CHECK(raft_members_put(&more, 4, 0));
     CHECK_EQ(2, net_change(n, 1, &more));
     net_settle(n);
-    propose_many(n, 1, 1);
+    net_fill(n, 1, 1);
     CHECK(raft_members_put(&more, 5, 0));
     n->held[1][2] = n->held[1][3] = true;
     CHECK_EQ(4, net_change(n, 1, &more)); /* not committed */
@@ -392,7 +362,7 @@ TEST(snapshot_members_are_what_a_cut_goes_back_to)
     net_elect(n, 1);
     (void)net_change(n, 1, &more);
     net_settle(n);
-    beat(n);
+    net_beat(n, 1);
     net_compact(n, 3, 2, 3);
     net_isolate(n, 1);
     n->cut[1][3] = false;
@@ -418,11 +388,11 @@ TEST(snapshot_brings_its_members)
     CHECK(raft_members_put(&more, 4, 0));
     net_elect(n, 1);
     (void)net_change(n, 1, &more);
-    propose_many(n, 1, 3);
+    net_fill(n, 1, 3);
     net_compact(n, 1, 5, 6);
     net_start(n, 4);
     for (int i = 0; i < 4; i++)
-        beat(n);
+        net_beat(n, 1);
     CHECK(net_peer(n, 1, 4).snapshot);
     CHECK(net_restore(n, 4, 1));
     CHECK(raft_members_eq(&more, raft_members(n->node[4].r)));
