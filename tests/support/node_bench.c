@@ -102,7 +102,7 @@ static void vmm_remove(struct vmm *v, const char *uid)
     ask(CONTAINER_OF(v, struct bench, vmm), "remove", uid);
 }
 
-void bench_blob_ready(struct bench *b, const char *id)
+void bench_blob_made(struct bench *b, const char *id, Pb__Blob *kernel, char *kernel_release)
 {
     static char digest[] =
         "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -112,9 +112,16 @@ void bench_blob_ready(struct bench *b, const char *id)
     Pb__Image made = PB__IMAGE__INIT;
     made.digest = digest;
     PROTO_SET(&made, kind, PB__IMAGE_KIND__IMAGE_INITRAMFS);
-    made.kernel = made.initrd = &part;
+    made.initrd = &part;
+    made.kernel = kernel ? kernel : &part;
+    made.kernel_release = kernel_release;
     b->blob.events->event(b->blob.events->ctx,
                           &(struct blob_event){.type = BLOB_READY, .uid = id, .image = &made});
+}
+
+void bench_blob_ready(struct bench *b, const char *id)
+{
+    bench_blob_made(b, id, NULL, NULL);
 }
 
 static void blob_make(struct blob *bl, const Pb__Image *image)

@@ -49,6 +49,8 @@ void bench_settle(struct bench *b); /* until nothing is left to be done now */
 
 /* That job of the image store is done. Every image has the same content. */
 void bench_blob_ready(struct bench *b, const char *uid);
+/* The same with another kernel, and what is said of its release; either may be NULL. */
+void bench_blob_made(struct bench *b, const char *uid, Pb__Blob *kernel, char *kernel_release);
 
 /* What became of a command. */
 struct answer {

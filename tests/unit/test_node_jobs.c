@@ -89,6 +89,36 @@ static const Pb__Vm *vm_of(struct bench *b, unsigned number)
     return object_vm(o);
 }
 
+/* With an image and VM 1, whose start was asked for. */
+static void start_with_vm(struct bench *b)
+{
+    bench_start(b);
+    create_image(b);
+    create_vm(b, 1, 500);
+    bench_settle(b);
+}
+
+/* VM 1 ran when the node ended; a new one has begun to look. */
+static void start_again_with_vm(struct bench *b)
+{
+    struct fault why;
+    start_with_vm(b);
+    tell_vm(b, 0, VMM_READY, 0);
+    bench_settle(b);
+    b->look_slowly = true;
+    CHECK_EQ(ST_OK, bench_start_again(b, &why));
+    bench_settle(b);
+}
+
+/* Who looks finds that the VM that started first runs. */
+static void tell_found(struct bench *b)
+{
+    struct vmm_event e = {.type = VMM_FOUND, .epoch = 1, .incarnation = 1, .generation = 1};
+    memcpy(e.uid, b->started[0], sizeof e.uid);
+    e.phase = PB__VM_PHASE__VM_RUNNING;
+    b->vmm.events->event(b->vmm.events->ctx, &e);
+}
+
 TEST(node_starts_some_vms_at_once_those_of_high_priority_first)
 {
     struct bench b;
@@ -135,20 +165,8 @@ TEST(node_start_is_committed_before_the_port_is_asked)
 TEST(node_sees_what_happens_while_it_looks)
 {
     struct bench b;
-    struct fault why;
-    bench_start(&b);
-    create_image(&b);
-    create_vm(&b, 1, 500);
-    bench_settle(&b);
-    tell_vm(&b, 0, VMM_READY, 0);
-    bench_settle(&b);
-    b.look_slowly = true;
-    CHECK_EQ(ST_OK, bench_start_again(&b, &why));
-    bench_settle(&b);
-    struct vmm_event e = {.type = VMM_FOUND, .epoch = 1, .incarnation = 1, .generation = 1};
-    memcpy(e.uid, b.started[0], sizeof e.uid);
-    e.phase = PB__VM_PHASE__VM_RUNNING;
-    b.vmm.events->event(b.vmm.events->ctx, &e);
+    start_again_with_vm(&b);
+    tell_found(&b);
     tell_vm(&b, 0, VMM_EXITED, PB__EXIT_CAUSE__EXIT_GUEST_PANIC);
     b.vmm.events->event(b.vmm.events->ctx, &(struct vmm_event){.type = VMM_LOOKED});
     bench_settle(&b);
@@ -169,16 +187,7 @@ static void look_fails(struct bench *b)
 TEST(node_looks_again_when_looking_failed)
 {
     struct bench b;
-    struct fault why;
-    bench_start(&b);
-    create_image(&b);
-    create_vm(&b, 1, 500);
-    bench_settle(&b);
-    tell_vm(&b, 0, VMM_READY, 0);
-    bench_settle(&b);
-    b.look_slowly = true;
-    CHECK_EQ(ST_OK, bench_start_again(&b, &why));
-    bench_settle(&b);
+    start_again_with_vm(&b);
     uint64_t waited_ms = 0, last = b.last;
     for (int i = 0; i < 5; i++) {
         look_fails(&b);
@@ -193,10 +202,7 @@ TEST(node_looks_again_when_looking_failed)
         CHECK(b.looked);
     }
     CHECK_EQ(last, b.last); /* nothing was reported */
-    struct vmm_event e = {.type = VMM_FOUND, .epoch = 1, .incarnation = 1, .generation = 1};
-    memcpy(e.uid, b.started[0], sizeof e.uid);
-    e.phase = PB__VM_PHASE__VM_RUNNING;
-    b.vmm.events->event(b.vmm.events->ctx, &e);
+    tell_found(&b);
     b.vmm.events->event(b.vmm.events->ctx, &(struct vmm_event){.type = VMM_LOOKED});
     bench_settle(&b);
     CHECK(node_view(b.n).reconciled);
@@ -209,10 +215,7 @@ TEST(node_looks_again_when_looking_failed)
 TEST(node_reports_what_changed_while_a_report_was_on_its_way)
 {
     struct bench b;
-    bench_start(&b);
-    create_image(&b);
-    create_vm(&b, 1, 500);
-    bench_settle(&b);
+    start_with_vm(&b);
     tell_vm(&b, 0, VMM_READY, 0);
     node_step(b.n);
     node_step(b.n); /* "running" is in the log, not durable */
@@ -338,25 +341,6 @@ TEST(node_says_how_an_image_gets_on_and_why_it_failed)
     bench_finish(&b);
 }
 
-/* An image as bench_blob_ready() tells of, but for the kernel. */
-static void tell_image(struct bench *b, char *id, Pb__Blob *kernel, char *kernel_release)
-{
-    static char digest[] =
-        "sha256:2222222222222222222222222222222222222222222222222222222222222222";
-    Pb__Blob part = PB__BLOB__INIT;
-    part.digest = digest;
-    PROTO_SET(&part, size, 1);
-    Pb__Image made = PB__IMAGE__INIT;
-    made.digest = digest;
-    PROTO_SET(&made, kind, PB__IMAGE_KIND__IMAGE_INITRAMFS);
-    made.initrd = &part;
-    made.kernel = kernel ? kernel : &part;
-    made.kernel_release = kernel_release;
-    b->blob.events->event(b->blob.events->ctx,
-                          &(struct blob_event){.type = BLOB_READY, .uid = id, .image = &made});
-    bench_settle(b);
-}
-
 /* It comes from a name of a file in somebody's package. */
 TEST(node_leaves_out_a_kernel_release_that_is_no_text)
 {
@@ -367,7 +351,8 @@ TEST(node_leaves_out_a_kernel_release_that_is_no_text)
     for (unsigned i = 1; i <= 2; i++) {
         bench_uid(id, i + 1);
         ask_image(&b, i);
-        tell_image(&b, id, NULL, i == 1 ? good : bad);
+        bench_blob_made(&b, id, NULL, i == 1 ? good : bad);
+        bench_settle(&b);
         CHECK_EQ(PB__IMAGE_PHASE__IMAGE_READY, image_of(&b, i)->phase);
         CHECK_STR(i == 1 ? good : "",
                   image_of(&b, i)->kernel_release ? image_of(&b, i)->kernel_release : "");
@@ -391,7 +376,8 @@ TEST(node_fails_an_image_that_the_state_refuses_as_invalid)
         PROTO_SET(&kernel, size, 1);
         bench_uid(id, i + 1);
         ask_image(&b, i);
-        tell_image(&b, id, &kernel, NULL);
+        bench_blob_made(&b, id, &kernel, NULL);
+        bench_settle(&b);
         CHECK_EQ(PB__IMAGE_PHASE__IMAGE_FAILED, image_of(&b, i)->phase);
         CHECK(strstr(image_of(&b, i)->error, "kernel") != NULL);
         CHECK_EQ(i, b.removals);
@@ -424,10 +410,7 @@ static void make_state_refuse(struct bench *b)
 TEST(node_reports_again_later_what_the_state_refuses)
 {
     struct bench b;
-    bench_start(&b);
-    create_image(&b);
-    create_vm(&b, 1, 500);
-    bench_settle(&b);
+    start_with_vm(&b);
     make_state_refuse(&b);
     tell_vm(&b, 0, VMM_READY, 0);
     for (uint64_t refused = 1; refused <= 3; refused++) {
@@ -488,10 +471,7 @@ TEST(node_shutdown_waits_for_a_report_that_was_refused)
 {
     struct bench b;
     unsigned done = 0;
-    bench_start(&b);
-    create_image(&b);
-    create_vm(&b, 1, 500);
-    bench_settle(&b);
+    start_with_vm(&b);
     make_state_refuse(&b);
     tell_vm(&b, 0, VMM_READY, 0);
     bench_settle(&b);

@@ -226,104 +226,111 @@ TEST(ops_dry_run_checks_all_and_changes_nothing)
 
 /* --- events --- */
 
-static void watch(struct bench *b, struct event_feed *f, const char *query)
+/* A node with web-1, who reads its events, and the text that came last. */
+struct reader {
+    struct bench b;
+    struct event_feed f;
+    struct buf out;
+};
+
+static void reader_init(struct reader *r)
 {
-    struct op_call c = b->call;
-    c.op = op_get(OP_EVENTS);
-    c.query = str_from(query);
-    ops_watch(b->ops, &c, f, bench_answered, b);
+    bench_init_vm(&r->b);
+    buf_init(&r->out, EVENT_TEXT_MAX);
 }
 
-static enum event_next next(struct event_feed *f, struct buf *out)
+static void reader_done(struct reader *r)
 {
-    buf_reset(out);
-    return event_feed_next(f, out);
+    buf_done(&r->out);
+    bench_done(&r->b);
+}
+
+static void watch(struct reader *r, const char *query)
+{
+    struct op_call c = r->b.call;
+    c.op = op_get(OP_EVENTS);
+    c.query = str_from(query);
+    ops_watch(r->b.ops, &c, &r->f, bench_answered, &r->b);
+}
+
+static enum event_next next(struct reader *r)
+{
+    buf_reset(&r->out);
+    return event_feed_next(&r->f, &r->out);
 }
 
 TEST(ops_events_come_in_order_and_resume)
 {
-    struct bench b;
-    struct event_feed f;
-    AUTO(buf_done) struct buf out;
-    buf_init(&out, EVENT_TEXT_MAX);
-    bench_init_vm(&b);
-    watch(&b, &f, "since=0");
-    CHECK_EQ(200, b.last.http);
-    CHECK_EQ(EVENT_GIVEN, next(&f, &out));
-    CHECK(strstr(out.ptr, "event: cluster.created\ndata: {"));
+    struct reader r;
+    reader_init(&r);
+    watch(&r, "since=0");
+    CHECK_EQ(200, r.b.last.http);
+    CHECK_EQ(EVENT_GIVEN, next(&r));
+    CHECK(strstr(r.out.ptr, "event: cluster.created\ndata: {"));
     char id[40] = "";
     size_t count = 1;
-    while (next(&f, &out) == EVENT_GIVEN) {
-        CHECK(str_starts(buf_view(&out), "id: ") && str_ends(buf_view(&out), "}\n\n"));
-        (void)snprintf(id, sizeof id, "%.*s", (int)strcspn(out.ptr + 4, "\n"), out.ptr + 4);
+    while (next(&r) == EVENT_GIVEN) {
+        CHECK(str_starts(buf_view(&r.out), "id: ") && str_ends(buf_view(&r.out), "}\n\n"));
+        (void)snprintf(id, sizeof id, "%.*s", (int)strcspn(r.out.ptr + 4, "\n"), r.out.ptr + 4);
         count++;
     }
     CHECK(count > 5);
-    CHECK_EQ(EVENT_END, next(&f, &out)); /* without follow */
+    CHECK_EQ(EVENT_END, next(&r)); /* without follow */
 
-    b.call.last_event_id = str_from(id);
-    watch(&b, &f, "follow&since=0"); /* the header goes before the parameter */
-    CHECK_EQ(EVENT_NONE, next(&f, &out));
-    bench_call(&b, "POST", "/v1/vms/web-1/stop", "", 202);
-    CHECK_EQ(EVENT_GIVEN, next(&f, &out));
-    CHECK(strstr(out.ptr, "event: vm.asked\n"));
-    bench_done(&b);
+    r.b.call.last_event_id = str_from(id);
+    watch(&r, "follow&since=0"); /* the header goes before the parameter */
+    CHECK_EQ(EVENT_NONE, next(&r));
+    bench_call(&r.b, "POST", "/v1/vms/web-1/stop", "", 202);
+    CHECK_EQ(EVENT_GIVEN, next(&r));
+    CHECK(strstr(r.out.ptr, "event: vm.asked\n"));
+    reader_done(&r);
 }
 
 TEST(ops_events_are_chosen_by_kind_and_name)
 {
-    struct bench b;
-    struct event_feed f;
-    AUTO(buf_done) struct buf out;
-    buf_init(&out, EVENT_TEXT_MAX);
-    bench_init_vm(&b);
-    bench_vm(&b, "web-2");
-    watch(&b, &f, "since=0&kind=vm&name=web-2");
-    CHECK_EQ(EVENT_GIVEN, next(&f, &out));
-    CHECK(strstr(out.ptr, "event: vm.created\n") && strstr(out.ptr, "web-2"));
-    while (next(&f, &out) == EVENT_GIVEN)
-        CHECK(strstr(out.ptr, "\"name\":\"web-2\""));
-    watch(&b, &f, "kind=dog");
-    CHECK_EQ(400, b.last.http);
-    CHECK_STR("kind", bench_at(&b, "field"));
-    watch(&b, &f, "since=x");
-    CHECK_STR("since", bench_at(&b, "field"));
-    bench_done(&b);
+    struct reader r;
+    reader_init(&r);
+    bench_vm(&r.b, "web-2");
+    watch(&r, "since=0&kind=vm&name=web-2");
+    CHECK_EQ(EVENT_GIVEN, next(&r));
+    CHECK(strstr(r.out.ptr, "event: vm.created\n") && strstr(r.out.ptr, "web-2"));
+    while (next(&r) == EVENT_GIVEN)
+        CHECK(strstr(r.out.ptr, "\"name\":\"web-2\""));
+    watch(&r, "kind=dog");
+    CHECK_EQ(400, r.b.last.http);
+    CHECK_STR("kind", bench_at(&r.b, "field"));
+    watch(&r, "since=x");
+    CHECK_STR("since", bench_at(&r.b, "field"));
+    reader_done(&r);
 }
 
 /* A place of another state, or one whose events are gone: the reader starts anew. */
 TEST(ops_events_reset_a_reader_that_is_elsewhere)
 {
-    struct bench b;
-    struct event_feed f;
-    AUTO(buf_done) struct buf out;
-    buf_init(&out, EVENT_TEXT_MAX);
-    bench_init(&b);
-    watch(&b, &f, "follow&since=999999.0");
-    CHECK_EQ(EVENT_GIVEN, next(&f, &out));
-    CHECK(strstr(out.ptr, "event: reset\ndata: {\"index\":"));
-    CHECK_EQ(EVENT_NONE, next(&f, &out));
-    bench_call(&b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 201);
-    CHECK_EQ(EVENT_GIVEN, next(&f, &out));
-    CHECK(strstr(out.ptr, "event: tenant.created\n"));
-    bench_done(&b);
+    struct reader r;
+    reader_init(&r);
+    watch(&r, "follow&since=999999.0");
+    CHECK_EQ(EVENT_GIVEN, next(&r));
+    CHECK(strstr(r.out.ptr, "event: reset\ndata: {\"index\":"));
+    CHECK_EQ(EVENT_NONE, next(&r));
+    bench_call(&r.b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 201);
+    CHECK_EQ(EVENT_GIVEN, next(&r));
+    CHECK(strstr(r.out.ptr, "event: tenant.created\n"));
+    reader_done(&r);
 }
 
 TEST(ops_heartbeat_tells_the_place_when_it_moved)
 {
-    struct bench b;
-    struct event_feed f;
-    AUTO(buf_done) struct buf out;
-    buf_init(&out, EVENT_TEXT_MAX);
-    bench_init(&b);
-    watch(&b, &f, "follow&kind=vm");
-    event_feed_beat(&f, &out);
-    CHECK_STR(":\n\n", out.ptr);
-    bench_call(&b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 201);
-    CHECK_EQ(EVENT_NONE, next(&f, &out));
-    event_feed_beat(&f, &out);
-    CHECK(str_starts(buf_view(&out), ":\nid: "));
-    bench_done(&b);
+    struct reader r;
+    reader_init(&r);
+    watch(&r, "follow&kind=vm");
+    event_feed_beat(&r.f, &r.out);
+    CHECK_STR(":\n\n", r.out.ptr);
+    bench_call(&r.b, "POST", "/v1/tenants", "{\"name\":\"acme\"}", 201);
+    CHECK_EQ(EVENT_NONE, next(&r));
+    event_feed_beat(&r.f, &r.out);
+    CHECK(str_starts(buf_view(&r.out), ":\nid: "));
+    reader_done(&r);
 }
 
 /* --- streams --- */
