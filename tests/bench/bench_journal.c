@@ -15,8 +15,8 @@
 #include "journal/journal_thread.h"
 #include "os/clock_os.h"
 #include "os/disk_os.h"
-#include "os/file.h"
 #include "support/bench.h"
+#include "support/scratch.h"
 
 enum {
     ENTRY_BYTES = 256,
@@ -87,12 +87,11 @@ static void no_hard(void *ctx, const struct log_hard *h)
 
 int main(int argc, char **argv)
 {
-    char path[] = "/tmp/blixard-bench-XXXXXX";
-    const char *dir = argc > 1 ? argv[1] : mkdtemp(path);
+    const char *dir = argc > 1 ? argv[1] : scratch_dir();
     int rounds = argc > 2 ? atoi(argv[2]) : ROUNDS;
     struct disk *raw_disk, *disk;
     struct fault why;
-    if (!dir || rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
+    if (rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
         fprintf(stderr, "usage: %s [DIRECTORY [ROUNDS]]\n", argv[0]);
         return 2;
     }
@@ -129,7 +128,5 @@ int main(int argc, char **argv)
     loop_close(b.loop);
     disk_os_close(disk);
     disk_os_close(raw_disk);
-    if (argc <= 1)
-        bench_check(file_remove_tree(AT_FDCWD, dir, &why), &why);
     return 0;
 }

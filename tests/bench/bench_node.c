@@ -17,9 +17,9 @@
 #include "base/units.h"
 #include "os/clock_os.h"
 #include "os/disk_os.h"
-#include "os/file.h"
 #include "support/bench.h"
 #include "support/real_node.h"
+#include "support/scratch.h"
 
 enum {
     SLICE_MS = 100,
@@ -132,11 +132,9 @@ static void measure(struct bench *b, int rounds)
 int main(int argc, char **argv)
 {
     static struct bench b;
-    char path[] = "/tmp/blixard-bench-XXXXXX";
-    const char *dir = argc > 1 ? argv[1] : mkdtemp(path);
+    const char *dir = argc > 1 ? argv[1] : scratch_dir();
     int rounds = argc > 2 ? atoi(argv[2]) : ROUNDS;
-    struct fault why;
-    if (!dir || rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
+    if (rounds < 1 || rounds > BENCH_ROUNDS_MAX) {
         fprintf(stderr, "usage: %s [DIRECTORY [ROUNDS]]\n", argv[0]);
         return 2;
     }
@@ -148,7 +146,5 @@ int main(int argc, char **argv)
            (double)b.answered / (double)j.syncs, (double)j.written_bytes / (double)b.answered,
            v.snapshots);
     stop(&b);
-    if (argc <= 1)
-        bench_check(file_remove_tree(AT_FDCWD, dir, &why), &why);
     return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * scratch: a directory for one test, removed when the test ends.
+ * scratch: a directory for one test or benchmark, removed when that ends, unless a signal ends it.
  */
 #pragma once
 
