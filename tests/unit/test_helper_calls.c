@@ -166,6 +166,16 @@ static size_t heard(struct host *h)
     return t.count;
 }
 
+/* The helper hears more and more cleans, and `clean` goes on. */
+static void await_cleans(struct host *h, const struct told *clean)
+{
+    uint64_t until = now_ms() + WAIT_MS;
+    while (heard(h) < 3) {
+        CHECK(!clean->done);
+        CHECK(now_ms() < until);
+    }
+}
+
 static void stop(struct host *h)
 {
     helper_stop(h);
@@ -177,8 +187,7 @@ TEST(helper_clean_is_tried_again)
     struct host *h = helper();
     struct told clean = {0};
     h->clean(h, UID, on_cleaned, &clean);
-    while (heard(h) < 3)
-        CHECK(!clean.done);
+    await_cleans(h, &clean);
     stop(h);
 }
 
@@ -189,8 +198,7 @@ TEST(helper_clean_that_waits_ends_before_a_spawn)
     struct told clean = {0}, other = {0}, up = {0};
     h->clean(h, UID, on_cleaned, &clean);
     h->clean(h, OTHER, on_cleaned, &other);
-    while (heard(h) < 3)
-        ;
+    await_cleans(h, &clean);
     spawn(h, &up);
     CHECK(!clean.done); /* nothing is told from within a request */
     await(&up);
@@ -223,7 +231,6 @@ TEST(helper_clean_after_a_spawn_is_tried_again)
     struct told clean = {0}, up = {0};
     spawn(h, &up);
     h->clean(h, UID, on_cleaned, &clean);
-    while (heard(h) < 3)
-        CHECK(!clean.done);
+    await_cleans(h, &clean);
     stop(h);
 }
