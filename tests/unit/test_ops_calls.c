@@ -304,7 +304,7 @@ TEST(ops_events_are_chosen_by_kind_and_name)
     reader_done(&r);
 }
 
-/* A place of another state, or one whose events are gone: the reader starts anew. */
+/* A place of another state: the reader starts anew. */
 TEST(ops_events_reset_a_reader_that_is_elsewhere)
 {
     struct reader r;
