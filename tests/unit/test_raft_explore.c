@@ -320,8 +320,8 @@ static uint64_t hash_node(const struct world *w, uint32_t i)
         h = add(h, r->votes[k] | r->refusals[k] << 1);
     for (size_t k = 0; k < r->peer_count; k++) {
         const struct raft_peer *p = &r->peers[k];
-        h = add(h,
-                p->match << 32 | p->next << 8 | (uint64_t)p->flow << 4 | p->asked << 1 | p->beat);
+        h = add(h, p->match << 32 | p->next << 8 | (uint64_t)p->flow << 4 |
+                       (uint64_t)p->asked << 1 | p->beat);
         h = add(h, p->sent_count);
     }
     for (size_t k = 0; k < w->writes[i]; k++)
@@ -341,7 +341,8 @@ static uint64_t hash_world(const struct world *w)
         const struct raft_message *m = &w->pool[k].m;
         uint64_t x = add((uint64_t)m->type << 16 | m->from << 8 | m->to, m->term);
         x = add(add(x, m->index << 32 | m->log_term << 16 | m->commit), m->matched << 16 | m->hint);
-        letters += add(x, m->count << 3 | m->pre | m->force << 1 | m->refused << 2);
+        letters +=
+            add(x, m->count << 3 | (uint64_t)m->refused << 2 | (uint64_t)m->force << 1 | m->pre);
     }
     return add(h, letters);
 }
