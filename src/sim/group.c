@@ -33,9 +33,45 @@ const char *group_profile_name(enum group_profile p)
 
 /* --- the beginning --- */
 
+static uint32_t members_of(const struct group *g)
+{
+    return g->options.profile == GROUP_SCALE ? g->faults.members_max : g->faults.voters;
+}
+
+/* What simulated disks and journals go by. */
+static void tell_disks(struct group *g)
+{
+    struct faults *d = &g->sim->faults;
+    d->write_error = g->faults.write_error;
+    d->sync_error = g->faults.sync_error;
+    d->read_error = g->faults.read_error;
+    d->crash_at_op_every = g->faults.crash_at_op_every;
+    d->crash_in_recovery = g->faults.crash_in_recovery;
+}
+
+static void choose(struct group *g, struct rng *r, struct group_report *ret)
+{
+    const struct group_options *o = &g->options;
+    struct group_faults *f = &g->faults;
+    group_faults_choose(f, o->profile, r);
+    if (o->profile == GROUP_DISK)
+        f->crash_in_recovery = g->sim->faults.crash_in_recovery;
+    group_faults_off(f, o->without);
+    if (o->profile == GROUP_DISK)
+        tell_disks(g);
+    if (o->clients)
+        f->clients = o->clients;
+    if (o->members && o->profile == GROUP_SCALE)
+        f->members_max = o->members;
+    if (o->members)
+        f->voters = o->profile == GROUP_SCALE ? MIN(f->voters, o->members) : o->members;
+    *ret = (struct group_report){
+        .on = group_faults_on(f), .members = members_of(g), .clients = f->clients};
+}
+
 static void begin(struct group *g)
 {
-    uint32_t all = g->options.profile == GROUP_SCALE ? g->faults.members_max : g->faults.voters;
+    uint32_t all = members_of(g);
     for (uint32_t i = 1; i <= all; i++)
         raft_members_put(&g->first, i, i <= g->faults.voters ? RAFT_VOTES : 0);
     for (uint32_t i = 1; i <= all; i++)
@@ -54,7 +90,7 @@ static void phase_of_faults(struct group *g)
 {
     struct sim *s = g->sim;
     uint64_t until_us = s->now_us + g->options.fault_ms * 1000;
-    uint64_t most_us = until_us + 4 * g->options.fault_ms * 1000;
+    uint64_t most_us = until_us + (GROUP_FAULT_TIMES - 1) * g->options.fault_ms * 1000;
     while (!s->failed && (s->now_us < until_us ||
                           (s->stats.commands < g->options.commands_min && s->now_us < most_us)))
         run_until(g, MAX(until_us, s->now_us + 100000));
@@ -194,22 +230,23 @@ static void phase_of_calm(struct group *g)
         burst(g);
 }
 
-void group_run(struct sim *s, const struct group_options *o)
+void group_run(struct sim *s, const struct group_options *o, struct group_report *ret)
 {
+    require(o->members < NET_MEMBERS_MAX && o->clients <= LISTS_CLIENTS_MAX);
     struct group *g = NEW(struct group);
     g->sim = s;
     g->options = *o;
     list_init(&g->parcels);
     struct rng choices = rng_fork(&s->world);
     g->rng = rng_fork(&s->disk);
-    group_faults_choose(&g->faults, o->profile, &choices);
-    if (o->profile == GROUP_DISK)
-        group_faults_choose_disk(&s->faults, &choices);
+    choose(g, &choices, ret);
     net_init(&g->net, s, member_deliver, g);
     g->net.faults = g->faults.net;
     ledger_init(&g->ledger, s);
+    uint64_t began_us = s->now_us;
     begin(g);
     phase_of_faults(g);
+    ret->fault_ms = (s->now_us - began_us + 999) / 1000;
     if (!s->failed)
         phase_of_calm(g);
     s->stats.virtual_s = s->now_us / 1000000;

@@ -1,5 +1,7 @@
 #include "sim/group_faults.h"
 
+#include <string.h>
+
 #include "sim/lists.h"
 
 static uint32_t maybe(struct rng *r, uint32_t min, uint32_t max)
@@ -46,6 +48,15 @@ static void choose_sizes(struct group_faults *f, struct rng *r)
     f->padding = maybe(r, 1, 2000);
 }
 
+/* Many disks are at work at once, so that less goes wrong with each than under one node. */
+static void choose_disk(struct group_faults *f, struct rng *r)
+{
+    f->write_error = maybe(r, 1, 3);
+    f->sync_error = maybe(r, 1, 3);
+    f->read_error = maybe(r, 1, 20);
+    f->crash_at_op_every = maybe(r, 50, 2000);
+}
+
 void group_faults_choose(struct group_faults *f, enum group_profile p, struct rng *r)
 {
     *f = (struct group_faults){.voters = pick(r, 1, 3) * 2 + 1, .members_max = 7};
@@ -77,27 +88,93 @@ void group_faults_choose(struct group_faults *f, enum group_profile p, struct rn
         f->no_space_every_ms = maybe(r, 1000, 10000);
         f->change_every_ms = maybe(r, 500, 5000);
         f->members_max = NET_MEMBERS_MAX - 1;
+        choose_disk(f, r);
     }
     if (p == GROUP_QUICK)
         f->voters = 3;
 }
 
-void group_faults_choose_disk(struct faults *f, struct rng *r)
+#define BIT(i) (UINT64_C(1) << (i))
+
+static const char *const names[GROUP_FAULT_COUNT] = {
+#define X(id, name, ends, how, text) name,
+    GROUP_FAULTS_TABLE(X)
+#undef X
+};
+
+const char *group_fault_name(enum group_fault i)
 {
-    f->write_error = maybe(r, 1, 3);
-    f->sync_error = maybe(r, 1, 3);
-    f->read_error = maybe(r, 1, 20);
-    f->crash_at_op_every = maybe(r, 50, 2000);
+    return names[i];
+}
+
+const char *group_fault_text(enum group_fault i)
+{
+    static const char *const texts[GROUP_FAULT_COUNT] = {
+#define X(id, name, ends, how, text) text,
+        GROUP_FAULTS_TABLE(X)
+#undef X
+    };
+    return texts[i];
+}
+
+void group_faults_off(struct group_faults *f, uint64_t set)
+{
+#define X(id, name, ends, how, text)   \
+    if (set & BIT(GROUP_FAULT_##id)) { \
+        how;                           \
+    }
+    GROUP_FAULTS_TABLE(X)
+#undef X
+}
+
+uint64_t group_faults_on(const struct group_faults *f)
+{
+    uint64_t on = 0;
+    for (unsigned i = 0; i < GROUP_FAULT_COUNT; i++) {
+        struct group_faults without = *f;
+        group_faults_off(&without, BIT(i));
+        if (memcmp(&without, f, sizeof without) != 0)
+            on |= BIT(i);
+    }
+    return on;
+}
+
+enum status group_faults_parse(struct str list, uint64_t *ret, struct fault *why)
+{
+    uint64_t set = 0;
+    struct str name;
+    for (bool more = true; more;) {
+        more = str_cut(&list, ',', &name);
+        unsigned i = 0;
+        while (i < GROUP_FAULT_COUNT && !str_is(name, names[i]))
+            i++;
+        if (i == GROUP_FAULT_COUNT) {
+            const char *near = str_nearest(name, names, GROUP_FAULT_COUNT);
+            return fault_set(why, ST_INVALID, "no fault is called \"" STR_FMT "\"%s%s%s",
+                             STR_ARG(name), near ? ", did you mean " : "", near ? near : "",
+                             near ? "?" : "");
+        }
+        set |= BIT(i);
+    }
+    *ret = set;
+    return ST_OK;
+}
+
+void group_faults_names(uint64_t set, struct buf *out)
+{
+    const char *before = "";
+    for (unsigned i = 0; i < GROUP_FAULT_COUNT; i++)
+        if (set & BIT(i)) {
+            buf_fmt(out, "%s%s", before, names[i]);
+            before = ",";
+        }
 }
 
 void group_faults_stop(struct group_faults *f)
 {
-    struct group_faults calm = *f;
-    calm.crash_every_ms = calm.crash_all_every_ms = calm.pause_every_ms = calm.split_every_ms = 0;
-    calm.transfer_every_ms = calm.change_every_ms = calm.bad_every_ms = 0;
-    calm.disk_dies_every_ms = calm.no_space_every_ms = 0;
-    calm.net = (struct net_faults){.us_min = 50, .us_max = 1000, .in_order = f->net.in_order};
-    calm.disk_us = 500;
-    calm.slow_disk = 0;
-    *f = calm;
+    uint64_t set = 0;
+#define X(id, name, ends, how, text) set |= (ends) ? BIT(GROUP_FAULT_##id) : 0;
+    GROUP_FAULTS_TABLE(X)
+#undef X
+    group_faults_off(f, set);
 }

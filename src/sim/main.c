@@ -2,129 +2,199 @@
  * blixard-sim: run seeds.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "sim/group.h"
-#include "sim/one_node.h"
+#include "sim/apart.h"
+#include "sim/options.h"
+#include "sim/shrink.h"
 
-struct options {
-    uint64_t first, count;
-    bool trace, hashes;
-    bool group; /* not the profile of one node */
-    struct one_node_options one;
-    struct group_options many;
-    uint64_t steps;
+enum { TEXT_MAX = 16384, SHRUNK_MAX = 3, SHRINK_RUNS = 300 };
+
+/* What all seeds came to. It is shared with the process that runs them, for one that dies must be known. */
+struct batch {
+    const struct options *options;
+    uint64_t seed; /* at work on this one */
+    uint64_t failed;
+    uint64_t on[GROUP_FAULT_COUNT]; /* seeds that had the fault */
+    struct stats sum;
+    struct group_report report; /* of the seed */
 };
 
-static const char usage[] =
-    "usage: blixard-sim [--seed N | --seeds N [--first K]] [--profile P] [--steps N]\n"
-    "                   [--trace] [--hashes]\n"
-    "\n"
-    "Runs the real node on a simulated machine. The same seed gives the same run.\n"
-    "  --seed N      one seed\n"
-    "  --seeds N     so many seeds, from 1 or from --first\n"
-    "  --profile P   one-node: a machine, its disk, its VMs, its users; or a group of consensus cores:\n"
-    "                quick, swarm, membership, byzantine, scale, disk\n"
-    "  --steps N     ask at least so many commands of each seed (200)\n"
-    "  --trace       print every event\n"
-    "  --hashes      print the trace hash of each seed\n";
-
-static bool number(const char *text, uint64_t *ret)
+static void print_replay(const struct options *o, uint64_t seed, const struct group_options *many)
 {
-    return text && str_u64(str_from(text), 0, UINT64_MAX, ret, NULL) == ST_OK;
+    AUTO(buf_done) struct buf b;
+    buf_init(&b, TEXT_MAX);
+    options_replay(o, seed, many, &b);
+    (void)printf("replay: %s\n", buf_cstr(&b));
 }
 
-static bool profile(struct options *o, const char *name)
+/* --- a smaller run --- */
+
+struct attempt {
+    uint64_t seed;
+    struct group_options options;
+    struct shrink_outcome end;
+};
+
+static void attempt(void *ctx)
 {
-    o->group = name && group_profile_find(name, &o->many.profile);
-    return o->group || (name && strcmp(name, "one-node") == 0);
+    struct attempt *a = ctx;
+    static struct sim s;
+    sim_init(&s, a->seed, false);
+    group_run(&s, &a->options, &a->end.report);
+    a->end.failed = s.failed;
+    (void)snprintf(a->end.why, sizeof a->end.why, "%s", s.why);
+    sim_done(&s);
 }
 
-static const char *profile_of(const struct options *o)
+/* As shrink_run; ctx: struct attempt, shared. */
+static void attempt_apart(void *ctx, const struct group_options *o, struct shrink_outcome *ret)
 {
-    return o->group ? group_profile_name(o->many.profile) : "one-node";
-}
-
-static void run(struct options *o, struct sim *s)
-{
-    o->one.commands_min = o->many.commands_min = o->steps;
-    o->many.fault_ms = 25000;
-    if (o->group)
-        group_run(s, &o->many);
-    else
-        one_node_run(s, &o->one);
-}
-
-/* 0 to go on, else the exit code. */
-static int parse(int argc, char **argv, struct options *o)
-{
-    *o = (struct options){.first = 1, .count = 1, .steps = 200};
-    one_node_defaults(&o->one);
-    for (int i = 1; i < argc; i++) {
-        const char *flag = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        bool good = true;
-        if (strcmp(flag, "--help") == 0) {
-            (void)fputs(usage, stdout);
-            exit(0);
-        }
-        if (strcmp(flag, "--trace") == 0) {
-            o->trace = true;
-            continue;
-        }
-        if (strcmp(flag, "--hashes") == 0) {
-            o->hashes = true;
-            continue;
-        }
-        i++;
-        if (strcmp(flag, "--seed") == 0)
-            good = number(value, &o->first), o->count = 1;
-        else if (strcmp(flag, "--seeds") == 0)
-            good = number(value, &o->count);
-        else if (strcmp(flag, "--first") == 0)
-            good = number(value, &o->first);
-        else if (strcmp(flag, "--steps") == 0)
-            good = number(value, &o->steps);
-        else if (strcmp(flag, "--profile") == 0)
-            good = profile(o, value);
-        else
-            good = false;
-        if (!good) {
-            (void)fprintf(stderr, "error: %s %s\n%s", flag, value ? value : "", usage);
-            return 2;
-        }
+    struct attempt *a = ctx;
+    struct fault why;
+    a->options = *o;
+    a->end = (struct shrink_outcome){0};
+    if (apart_call(attempt, a, false, &why) != ST_OK) {
+        a->end.failed = true;
+        (void)snprintf(a->end.why, sizeof a->end.why, "%s", why.text);
     }
-    return 0;
+    *ret = a->end;
+}
+
+static void shrink_seed(const struct options *o, uint64_t seed)
+{
+    struct shrunk small;
+    struct attempt *a = apart_new(sizeof *a);
+    a->seed = seed;
+    if (shrink(&o->many, SHRINK_RUNS, attempt_apart, a, &small)) {
+        const struct group_report *r = &small.outcome.report;
+        AUTO(buf_done) struct buf b;
+        buf_init(&b, TEXT_MAX);
+        group_faults_names(r->on, &b);
+        (void)printf("shrunk in %u runs to members %u, clients %u, %" PRIu64 " ms, faults %s: %s\n",
+                     small.runs, r->members, r->clients, small.options.fault_ms,
+                     b.len ? buf_cstr(&b) : "none", small.outcome.why);
+        print_replay(o, seed, &small.options);
+    } else {
+        (void)printf("not shrunk: when it ran alone it did not fail\n");
+    }
+    apart_free(a, sizeof *a);
+}
+
+/* --- the seeds --- */
+
+static void failed(struct batch *b, const char *when, const char *why)
+{
+    const struct options *o = b->options;
+    b->failed++;
+    (void)printf("seed %" PRIu64 " FAILED%s: %s\n", b->seed, when, why);
+    print_replay(o, b->seed, &o->many);
+    if (o->shrink && b->failed <= SHRUNK_MAX)
+        shrink_seed(o, b->seed);
+    (void)fflush(stdout);
+}
+
+static void run_seed(struct batch *b)
+{
+    const struct options *o = b->options;
+    static struct sim s;
+    sim_init(&s, b->seed, o->trace);
+    if (o->group)
+        group_run(&s, &o->many, &b->report);
+    else
+        one_node_run(&s, &o->one);
+    if (s.failed) {
+        char when[40];
+        (void)snprintf(when, sizeof when, " at %" PRIu64 " us", s.now_us);
+        failed(b, when, s.why);
+    } else if (o->hashes) {
+        (void)printf("%" PRIu64 " %016" PRIx64 "\n", b->seed, s.hash);
+    }
+    for (unsigned i = 0; i < GROUP_FAULT_COUNT; i++)
+        b->on[i] += b->report.on >> i & 1;
+    stats_add(&b->sum, &s.stats);
+    sim_done(&s);
+}
+
+static void run_rest(void *ctx)
+{
+    struct batch *b = ctx;
+    while (b->seed < b->options->first + b->options->count) {
+        run_seed(b);
+        b->seed++;
+        (void)fflush(stdout);
+    }
+}
+
+/* A seed that dies ends its process; the next ones get another. */
+static enum status run_all_apart(struct batch *b, struct fault *why)
+{
+    uint64_t end = b->options->first + b->options->count;
+    enum status s = ST_OK;
+    while (b->seed < end && (s = apart_call(run_rest, b, true, why)) != ST_OK) {
+        if (s != ST_FAILED)
+            return s;
+        if (b->seed == end) {
+            (void)printf("FAILED after the last seed: %s\n", why->text);
+            b->failed++;
+            break;
+        }
+        failed(b, "", why->text);
+        b->seed++;
+    }
+    return ST_OK;
+}
+
+static void print_faults(const struct batch *b)
+{
+    const char *before = " ";
+    (void)printf("seeds with faults:");
+    for (unsigned i = 0; i < GROUP_FAULT_COUNT; i++)
+        if (b->on[i]) {
+            (void)printf("%s%s %" PRIu64, before, group_fault_name(i), b->on[i]);
+            before = ", ";
+        }
+    (void)printf("\n");
+}
+
+static int sum_up(const struct batch *b)
+{
+    const struct options *o = b->options;
+    if (!o->hashes)
+        stats_print(&b->sum, o->count);
+    if (!o->hashes && o->group)
+        print_faults(b);
+    if (b->failed)
+        (void)printf("%" PRIu64 " of %" PRIu64 " seeds failed\n", b->failed, o->count);
+    return b->failed ? 1 : 0;
+}
+
+static int wrong(const struct fault *why)
+{
+    (void)fprintf(stderr, "error: %s\nhint: blixard-sim --help\n", why->text);
+    return 2;
 }
 
 int main(int argc, char **argv)
 {
     struct options o;
-    int code = parse(argc, argv, &o);
-    if (code)
-        return code;
-    static struct stats sum;
-    uint64_t failed = 0;
-    for (uint64_t seed = o.first; seed < o.first + o.count; seed++) {
-        static struct sim s;
-        sim_init(&s, seed, o.trace);
-        run(&o, &s);
-        if (s.failed) {
-            failed++;
-            (void)printf("seed %" PRIu64 " FAILED at %" PRIu64 " us: %s\n", seed, s.now_us, s.why);
-            (void)printf("replay: blixard-sim --profile %s --seed %" PRIu64 " --steps %" PRIu64
-                         " --trace\n",
-                         profile_of(&o), seed, o.steps);
-        } else if (o.hashes) {
-            (void)printf("%" PRIu64 " %016" PRIx64 "\n", seed, s.hash);
-        }
-        stats_add(&sum, &s.stats);
-        sim_done(&s);
-        (void)fflush(stdout);
+    struct fault why;
+    if (options_parse(argc, argv, &o, &why) != ST_OK)
+        return wrong(&why);
+    if (o.help) {
+        AUTO(buf_done) struct buf b;
+        buf_init(&b, TEXT_MAX);
+        options_usage(&b);
+        (void)printf("%s", buf_cstr(&b));
+        return 0;
     }
-    if (!o.hashes)
-        stats_print(&sum, o.count);
-    if (failed)
-        (void)printf("%" PRIu64 " of %" PRIu64 " seeds failed\n", failed, o.count);
-    return failed ? 1 : 0;
+    struct batch *b = apart_new(sizeof *b);
+    b->options = &o;
+    b->seed = o.first;
+    if (o.count == 1 && !o.shrink)
+        run_rest(b); /* here, where a debugger sees it */
+    else if (run_all_apart(b, &why) != ST_OK)
+        return wrong(&why);
+    int code = sum_up(b);
+    apart_free(b, sizeof *b);
+    return code;
 }

@@ -13,7 +13,7 @@ struct net_faults {
     uint32_t loss, twice, late; /* per mille of messages */
     uint32_t us_min, us_max;    /* of a usual one */
     uint32_t late_ms;           /* at most, of a late one */
-    bool in_order;              /* as a stream would give them */
+    uint32_t in_order;          /* 1: as a stream would give them */
 };
 
 struct net {
