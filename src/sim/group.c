@@ -82,8 +82,9 @@ static void begin(struct group *g)
 
 static void run_until(struct group *g, uint64_t until_us)
 {
+    group_watch(g); /* what was done between events */
     while (!g->sim->failed && sim_next(g->sim, until_us))
-        ;
+        group_watch(g);
 }
 
 static void phase_of_faults(struct group *g)
@@ -242,6 +243,7 @@ void group_run(struct sim *s, const struct group_options *o, struct group_report
     choose(g, &choices, ret);
     net_init(&g->net, s, member_deliver, g);
     g->net.faults = g->faults.net;
+    g->net.watch = o->timeline ? group_watch_message : NULL;
     ledger_init(&g->ledger, s);
     uint64_t began_us = s->now_us;
     begin(g);

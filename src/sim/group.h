@@ -8,6 +8,7 @@
 #pragma once
 
 #include "sim/group_faults.h"
+#include "sim/timeline.h"
 
 /* The first phase is at most so many times as long as it was to be. */
 enum { GROUP_FAULT_TIMES = 5 };
@@ -16,6 +17,8 @@ struct group_options {
     enum group_profile profile;
     uint64_t fault_ms;     /* length of the first phase, of virtual time */
     uint64_t commands_min; /* it goes on until so many were asked, see GROUP_FAULT_TIMES */
+
+    struct timeline *timeline; /* borrowed, is told of the run; NULL: nobody watches */
 
     /* Instead of what the seed chooses: */
     uint64_t without; /* faults that are off */

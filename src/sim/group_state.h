@@ -88,6 +88,10 @@ void group_clients_check(struct group *g, const struct lists *state);
 void group_answer(struct group_wait *w, uint64_t position, const struct lists *state);
 void group_lose(struct group_wait *w); /* nobody knows what became of it */
 
+/* --- group_watch.c --- */
+void group_watch(const struct group *g); /* after each event */
+void group_watch_message(void *group, const struct raft_message *m, uint64_t sent_us, bool lost);
+
 /* --- group_trouble.c --- */
 void trouble_start(struct group *g);
 void trouble_crash(struct member *m); /* it starts again later */

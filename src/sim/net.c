@@ -6,6 +6,7 @@
 struct envelope {
     struct list item;
     struct net *net;
+    uint64_t sent_us;
     struct raft_message m;
     struct raft_entry entry[]; /* m.entries */
 };
@@ -37,7 +38,10 @@ static void arrive(void *payload, uint64_t arg)
     struct envelope *e = payload;
     struct net *n = e->net;
     (void)arg;
-    if (!n->cut[e->m.from][e->m.to])
+    bool lost = n->cut[e->m.from][e->m.to];
+    if (n->watch)
+        n->watch(n->ctx, &e->m, e->sent_us, lost);
+    if (!lost)
         n->deliver(n->ctx, &e->m);
     open_envelope(e);
 }
@@ -58,6 +62,7 @@ static void post(struct net *n, const struct raft_message *m)
 {
     struct envelope *e = mem_new(sizeof *e + m->count * sizeof e->entry[0]);
     e->net = n;
+    e->sent_us = n->sim->now_us;
     e->m = *m;
     e->m.entries = e->entry;
     for (size_t i = 0; i < m->count; i++) {
@@ -72,8 +77,11 @@ static void post(struct net *n, const struct raft_message *m)
 void net_send(struct net *n, const struct raft_message *m)
 {
     require(m->from < NET_MEMBERS_MAX && m->to < NET_MEMBERS_MAX);
-    if (n->cut[m->from][m->to] || rng_chance(&n->rng, n->faults.loss))
+    if (n->cut[m->from][m->to] || rng_chance(&n->rng, n->faults.loss)) {
+        if (n->watch)
+            n->watch(n->ctx, m, n->sim->now_us, true);
         return;
+    }
     post(n, m);
     if (rng_chance(&n->rng, n->faults.twice))
         post(n, m);

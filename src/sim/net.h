@@ -24,6 +24,8 @@ struct net {
     uint64_t newest_us[NET_MEMBERS_MAX][NET_MEMBERS_MAX];
     struct list flight;
     void (*deliver)(void *ctx, const struct raft_message *m);
+    /* How each message ends, before that; NULL: nobody wants to know. */
+    void (*watch)(void *ctx, const struct raft_message *m, uint64_t sent_us, bool lost);
     void *ctx;
 };
 

@@ -100,6 +100,12 @@ static enum status take_shrink(struct options *o, UNUSED const char *value,
     return ST_OK;
 }
 
+static enum status take_timeline(struct options *o, const char *value, UNUSED struct fault *why)
+{
+    o->timeline = value;
+    return ST_OK;
+}
+
 enum { ALONE = 1, OF_GROUP = 2 }; /* takes no value; says something of a group */
 
 static const struct flag {
@@ -124,6 +130,8 @@ static const struct flag {
      "things go wrong for so long, in virtual time (25000)"},
     {"--shrink", "", ALONE | OF_GROUP, take_shrink,
      "when a seed fails, look for a smaller run that fails alike (for the first three)"},
+    {"--timeline", "F", OF_GROUP, take_timeline,
+     "draw the run of the one seed as SVG; with --shrink, the smaller one if it fails"},
     {"--help", "", ALONE, take_help, "this"},
 };
 
@@ -154,6 +162,8 @@ enum status options_parse(int argc, char **argv, struct options *ret, struct fau
     }
     if (of_group && !ret->group)
         return fault_set(why, ST_INVALID, "%s is for a group: give its --profile too", of_group);
+    if (ret->timeline && ret->count != 1)
+        return fault_set(why, ST_INVALID, "--timeline is for one seed");
     ret->one.commands_min = ret->many.commands_min = ret->steps;
     return ST_OK;
 }
@@ -172,7 +182,8 @@ void options_usage(struct buf *out)
                   "  blixard-sim --profile swarm --seeds 1000\n"
                   "  blixard-sim --profile swarm --seeds 1000 --shrink\n"
                   "  blixard-sim --profile swarm --seed 17 --without crash,split --clients 1 "
-                  "--fault-ms 4000 --trace\n");
+                  "--fault-ms 4000 --trace\n"
+                  "  blixard-sim --profile swarm --seed 17 --shrink --timeline run.svg\n");
 }
 
 const char *options_profile(const struct options *o)

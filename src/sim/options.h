@@ -14,6 +14,7 @@ struct options {
     bool group; /* not the profile of one node */
     struct one_node_options one;
     struct group_options many;
+    const char *timeline; /* file to write, borrowed from argv; NULL: none */
 };
 
 /* ST_INVALID: an unknown flag, a bad value, flags that do not go together; *ret may be half filled then. */
