@@ -50,6 +50,11 @@ struct faults {
     struct limits limits;   /* of the state: from tiny to the default ones */
 };
 
+/* A rate in [min, max], or, half of the time, 0: never. */
+uint32_t faults_maybe(struct rng *r, uint32_t min, uint32_t max);
+/* A size in [min, max]. */
+uint32_t faults_pick(struct rng *r, uint32_t min, uint32_t max);
+
 void faults_choose(struct faults *f, struct rng *r);
 /* The liveness phase: nothing goes wrong any more, but for what a last start of the daemon finds.
  * Sizes stay, and slowness. */

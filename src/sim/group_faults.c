@@ -4,89 +4,77 @@
 
 #include "sim/lists.h"
 
-static uint32_t maybe(struct rng *r, uint32_t min, uint32_t max)
-{
-    bool on = rng_chance(r, 500);
-    uint32_t rate = (uint32_t)rng_range(r, min, max);
-    return on ? rate : 0;
-}
-
-static uint32_t pick(struct rng *r, uint32_t min, uint32_t max)
-{
-    return (uint32_t)rng_range(r, min, max);
-}
-
 static void choose_net(struct net_faults *n, struct rng *r)
 {
-    n->loss = maybe(r, 1, rng_chance(r, 300) ? 500 : 50);
-    n->twice = maybe(r, 1, 100);
-    n->late = maybe(r, 1, 100);
-    n->us_min = pick(r, 20, 500);
-    n->us_max = n->us_min + pick(r, 0, 20000);
-    n->late_ms = pick(r, 10, 2000);
+    n->loss = faults_maybe(r, 1, rng_chance(r, 300) ? 500 : 50);
+    n->twice = faults_maybe(r, 1, 100);
+    n->late = faults_maybe(r, 1, 100);
+    n->us_min = faults_pick(r, 20, 500);
+    n->us_max = n->us_min + faults_pick(r, 0, 20000);
+    n->late_ms = faults_pick(r, 10, 2000);
     n->in_order = rng_chance(r, 500);
 }
 
 static void choose_sizes(struct group_faults *f, struct rng *r)
 {
-    f->disk_us = pick(r, 50, 5000);
-    f->slow_disk = maybe(r, 5, 100);
-    f->slow_disk_ms = pick(r, 10, 2000);
-    f->batch_max = maybe(r, 1, 3);
+    f->disk_us = faults_pick(r, 50, 5000);
+    f->slow_disk = faults_maybe(r, 5, 100);
+    f->slow_disk_ms = faults_pick(r, 10, 2000);
+    f->batch_max = faults_maybe(r, 1, 3);
     bool clocks = rng_chance(r, 300);
     f->clock_min = clocks ? 500 : 1000;
     f->clock_max = clocks ? 2000 : 1000;
-    f->snapshot_entries = rng_chance(r, 300) ? pick(r, 2, 10) : pick(r, 20, 300);
-    f->trailing_entries = pick(r, 0, f->snapshot_entries);
-    f->batch_entries = rng_chance(r, 300) ? pick(r, 1, 3) : pick(r, 10, 100);
-    f->batch_bytes = rng_chance(r, 300) ? pick(r, 1, 100) : 1 << 20;
-    f->window_messages = rng_chance(r, 300) ? 1 : pick(r, 2, 64);
-    f->election_ms = pick(r, 150, 400);
-    f->heartbeat_ms = pick(r, 20, f->election_ms / 3);
-    f->clients = pick(r, 1, LISTS_CLIENTS_MAX);
-    f->think_ms = pick(r, 20, 60) * f->clients;
-    f->padding = maybe(r, 1, 2000);
+    f->snapshot_entries = rng_chance(r, 300) ? faults_pick(r, 2, 10) : faults_pick(r, 20, 300);
+    f->trailing_entries = faults_pick(r, 0, f->snapshot_entries);
+    f->batch_entries = rng_chance(r, 300) ? faults_pick(r, 1, 3) : faults_pick(r, 10, 100);
+    f->batch_bytes = rng_chance(r, 300) ? faults_pick(r, 1, 100) : 1 << 20;
+    f->window_messages = rng_chance(r, 300) ? 1 : faults_pick(r, 2, 64);
+    f->election_ms = faults_pick(r, 150, 400);
+    f->heartbeat_ms = faults_pick(r, 20, f->election_ms / 3);
+    f->clients = faults_pick(r, 1, LISTS_CLIENTS_MAX);
+    f->think_ms = faults_pick(r, 20, 60) * f->clients;
+    f->padding = faults_maybe(r, 1, 2000);
 }
 
 /* Many disks are at work at once, so that less goes wrong with each than under one node. */
 static void choose_disk(struct group_faults *f, struct rng *r)
 {
-    f->write_error = maybe(r, 1, 3);
-    f->sync_error = maybe(r, 1, 3);
-    f->read_error = maybe(r, 1, 20);
-    f->crash_at_op_every = maybe(r, 50, 2000);
+    f->write_error = faults_maybe(r, 1, 3);
+    f->sync_error = faults_maybe(r, 1, 3);
+    f->read_error = faults_maybe(r, 1, 20);
+    f->crash_at_op_every = faults_maybe(r, 50, 2000);
 }
 
 void group_faults_choose(struct group_faults *f, enum group_profile p, struct rng *r)
 {
-    *f = (struct group_faults){.voters = pick(r, 1, 3) * 2 + 1, .members_max = 7};
-    f->crash_every_ms = maybe(r, 200, 8000);
-    f->crash_all_every_ms = maybe(r, 4000, 20000);
-    f->pause_every_ms = maybe(r, 500, 8000);
-    f->split_every_ms = maybe(r, 300, 6000);
-    f->transfer_every_ms = maybe(r, 200, 5000);
-    f->disk_dies_every_ms = maybe(r, 2000, 20000);
-    f->restart_ms = pick(r, 1, 4000);
-    f->pause_ms = pick(r, 50, 3000);
-    f->split_ms = pick(r, 50, 4000);
+    *f = (struct group_faults){.voters = faults_pick(r, 1, 3) * 2 + 1, .members_max = 7};
+    f->crash_every_ms = faults_maybe(r, 200, 8000);
+    f->crash_all_every_ms = faults_maybe(r, 4000, 20000);
+    f->pause_every_ms = faults_maybe(r, 500, 8000);
+    f->split_every_ms = faults_maybe(r, 300, 6000);
+    f->transfer_every_ms = faults_maybe(r, 200, 5000);
+    f->disk_dies_every_ms = faults_maybe(r, 2000, 20000);
+    f->restart_ms = faults_pick(r, 1, 4000);
+    f->pause_ms = faults_pick(r, 50, 3000);
+    f->split_ms = faults_pick(r, 50, 4000);
     choose_net(&f->net, r);
     choose_sizes(f, r);
     if (p == GROUP_SWARM && rng_chance(r, 100))
-        f->voters = pick(r, 1, 2);
+        f->voters = faults_pick(r, 1, 2);
     if (p == GROUP_MEMBERSHIP) {
-        f->voters = pick(r, 1, 5);
-        f->change_every_ms = pick(r, 200, 3000);
+        f->voters = faults_pick(r, 1, 5);
+        f->change_every_ms = faults_pick(r, 200, 3000);
         f->members_max = NET_MEMBERS_MAX - 1;
     }
     if (p == GROUP_BYZANTINE)
-        f->bad_every_ms = pick(r, 5, 100);
+        f->bad_every_ms = faults_pick(r, 5, 100);
     if (p == GROUP_SCALE) {
         f->voters = 5;
         f->members_max = 50;
     }
     if (p == GROUP_DISK) {
-        f->no_space_every_ms = maybe(r, 1000, 10000);
-        f->change_every_ms = maybe(r, 500, 5000);
+        f->no_space_every_ms = faults_maybe(r, 1000, 10000);
+        f->change_every_ms = faults_maybe(r, 500, 5000);
         f->members_max = NET_MEMBERS_MAX - 1;
         choose_disk(f, r);
     }
