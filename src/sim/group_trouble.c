@@ -1,17 +1,13 @@
 /*
  * group_trouble: what goes wrong in a group from time to time.
  */
+#include <stddef.h>
+#include <string.h>
+
 #include "sim/disk.h"
 #include "sim/group_state.h"
 
 enum { SPACE_GONE_US_MAX = 1500000 };
-
-/* The next time, uniform in (0, 2 * mean]. */
-static void again_after(struct group *g, uint32_t every_ms, sim_fn *fn)
-{
-    if (every_ms)
-        sim_after(g->sim, rng_below(&g->sim->crashes, UINT64_C(2000) * every_ms) + 1, fn, g, 0);
-}
 
 static struct member *anybody(struct group *g)
 {
@@ -44,37 +40,22 @@ void trouble_crash(struct member *m)
     trouble_start_later(m);
 }
 
-static void crash(void *ctx, uint64_t arg)
+static void crash(struct group *g)
 {
-    struct group *g = ctx;
-    (void)arg;
-    if (g->calm)
-        return;
     trouble_crash(anybody(g));
-    again_after(g, g->faults.crash_every_ms, crash);
 }
 
-static void crash_all(void *ctx, uint64_t arg)
+static void crash_all(struct group *g)
 {
-    struct group *g = ctx;
-    (void)arg;
-    if (g->calm)
-        return;
     for (uint32_t i = 1; i <= g->number_last; i++)
         trouble_crash(&g->member[i]);
-    again_after(g, g->faults.crash_all_every_ms, crash_all);
 }
 
 /* A write failed: the node stops, and somebody starts it again. */
-static void disk_dies(void *ctx, uint64_t arg)
+static void disk_dies(struct group *g)
 {
-    struct group *g = ctx;
-    (void)arg;
-    if (g->calm)
-        return;
     g->sim->stats.disk_errors++;
     trouble_crash(anybody(g));
-    again_after(g, g->faults.disk_dies_every_ms, disk_dies);
 }
 
 static void space_comes_back(void *ctx, uint64_t arg)
@@ -83,17 +64,12 @@ static void space_comes_back(void *ctx, uint64_t arg)
     ((struct member *)ctx)->log->disk->full = false;
 }
 
-static void space_is_gone(void *ctx, uint64_t arg)
+static void space_is_gone(struct group *g)
 {
-    struct group *g = ctx;
-    (void)arg;
-    if (g->calm)
-        return;
     struct member *m = anybody(g);
     m->log->disk->full = true;
     sim_after(g->sim, sim_between(&g->sim->crashes, 1000, SPACE_GONE_US_MAX), space_comes_back, m,
               0);
-    again_after(g, g->faults.no_space_every_ms, space_is_gone);
 }
 
 static void go_on(void *ctx, uint64_t life)
@@ -103,12 +79,8 @@ static void go_on(void *ctx, uint64_t life)
         member_run(m);
 }
 
-static void pause_one(void *ctx, uint64_t arg)
+static void pause_one(struct group *g)
 {
-    struct group *g = ctx;
-    (void)arg;
-    if (g->calm)
-        return;
     struct member *m = anybody(g);
     if (m->up) {
         uint64_t us = sim_between(&g->sim->crashes, 10000, UINT64_C(1000) * g->faults.pause_ms);
@@ -117,7 +89,6 @@ static void pause_one(void *ctx, uint64_t arg)
         m->paused_until = g->sim->now_us + us;
         sim_after(g->sim, us, go_on, m, m->life);
     }
-    again_after(g, g->faults.pause_every_ms, pause_one);
 }
 
 static void heal(void *ctx, uint64_t arg)
@@ -129,13 +100,9 @@ static void heal(void *ctx, uint64_t arg)
 }
 
 /* One way or both; halves, one alone, or halves with a bridge. */
-static void split(void *ctx, uint64_t arg)
+static void split(struct group *g)
 {
-    struct group *g = ctx;
     struct rng *r = &g->sim->crashes;
-    (void)arg;
-    if (g->calm)
-        return;
     uint64_t all = ((UINT64_C(1) << g->number_last) - 1) << 1;
     uint64_t a = rng_next(r) & all;
     if (rng_chance(r, 400))
@@ -148,17 +115,12 @@ static void split(void *ctx, uint64_t arg)
     g->sim->stats.splits++;
     net_split(&g->net, a, b, both);
     sim_after(g->sim, sim_between(r, 1000, UINT64_C(1000) * g->faults.split_ms), heal, g, 0);
-    again_after(g, g->faults.split_every_ms, split);
 }
 
-static void transfer(void *ctx, uint64_t arg)
+static void transfer(struct group *g)
 {
-    struct group *g = ctx;
     struct member *m = group_leader(g);
     struct fault why;
-    (void)arg;
-    if (g->calm)
-        return;
     if (m && !m->installing) {
         uint32_t to = (uint32_t)rng_range(&g->sim->crashes, 1, g->number_last);
         enum status s = raft_transfer(m->raft, to, &why);
@@ -166,7 +128,6 @@ static void transfer(void *ctx, uint64_t arg)
         g->sim->stats.transfers += s == ST_OK;
         member_run(m);
     }
-    again_after(g, g->faults.transfer_every_ms, transfer);
 }
 
 /* --- members come and go --- */
@@ -195,15 +156,11 @@ static void alter_one(struct group *g, struct raft_members *w)
     }
 }
 
-static void change(void *ctx, uint64_t arg)
+static void change(struct group *g)
 {
-    struct group *g = ctx;
     struct member *m = group_leader(g);
     struct fault why;
     uint64_t index;
-    (void)arg;
-    if (g->calm)
-        return;
     if (m && !m->installing && !raft_members(m->raft)->joint) {
         struct raft_members wanted = *raft_members(m->raft);
         for (uint64_t i = rng_range(&g->sim->crashes, 1, 3); i > 0 && wanted.count; i--) {
@@ -216,7 +173,6 @@ static void change(void *ctx, uint64_t arg)
         sim_trace(g->sim, "member %u changes the members: %s", m->number, status_code(s));
         member_run(m);
     }
-    again_after(g, g->faults.change_every_ms, change);
 }
 
 /* --- what a sound member never says --- */
@@ -250,16 +206,12 @@ static void break_message(struct group *g, struct member *m, struct raft_message
     }
 }
 
-static void say_what_cannot_be(void *ctx, uint64_t arg)
+static void say_what_cannot_be(struct group *g)
 {
-    struct group *g = ctx;
     struct member *m = anybody(g);
     struct raft_message b;
     struct raft_entry e;
     struct fault why;
-    (void)arg;
-    if (g->calm)
-        return;
     if (member_awake(m) && !m->installing) {
         struct raft_view before = raft_view(m->raft);
         break_message(g, m, &b, &e);
@@ -271,18 +223,48 @@ static void say_what_cannot_be(void *ctx, uint64_t arg)
             after.last != before.last || after.role != before.role || after.leader != before.leader)
             sim_fail(g->sim, "member %u is changed by a message that it refused", m->number);
     }
-    again_after(g, g->faults.bad_every_ms, say_what_cannot_be);
+}
+
+/* --- from time to time --- */
+
+static const struct trouble {
+    size_t every_ms; /* where in struct group_faults the mean time between two is */
+    void (*strike)(struct group *g);
+} troubles[] = {
+    {offsetof(struct group_faults, crash_every_ms), crash},
+    {offsetof(struct group_faults, crash_all_every_ms), crash_all},
+    {offsetof(struct group_faults, disk_dies_every_ms), disk_dies},
+    {offsetof(struct group_faults, no_space_every_ms), space_is_gone},
+    {offsetof(struct group_faults, pause_every_ms), pause_one},
+    {offsetof(struct group_faults, split_every_ms), split},
+    {offsetof(struct group_faults, transfer_every_ms), transfer},
+    {offsetof(struct group_faults, change_every_ms), change},
+    {offsetof(struct group_faults, bad_every_ms), say_what_cannot_be},
+};
+
+static void strike(void *ctx, uint64_t index);
+
+/* After a time that is uniform in (0, 2 * mean]. */
+static void strike_later(struct group *g, uint64_t index)
+{
+    uint32_t every_ms;
+    memcpy(&every_ms, (const char *)&g->faults + troubles[index].every_ms, sizeof every_ms);
+    if (every_ms)
+        sim_after(g->sim, rng_below(&g->sim->crashes, UINT64_C(2000) * every_ms) + 1, strike, g,
+                  index);
+}
+
+static void strike(void *ctx, uint64_t index)
+{
+    struct group *g = ctx;
+    if (g->calm)
+        return;
+    troubles[index].strike(g);
+    strike_later(g, index);
 }
 
 void trouble_start(struct group *g)
 {
-    again_after(g, g->faults.crash_every_ms, crash);
-    again_after(g, g->faults.crash_all_every_ms, crash_all);
-    again_after(g, g->faults.disk_dies_every_ms, disk_dies);
-    again_after(g, g->faults.no_space_every_ms, space_is_gone);
-    again_after(g, g->faults.pause_every_ms, pause_one);
-    again_after(g, g->faults.split_every_ms, split);
-    again_after(g, g->faults.transfer_every_ms, transfer);
-    again_after(g, g->faults.change_every_ms, change);
-    again_after(g, g->faults.bad_every_ms, say_what_cannot_be);
+    for (uint64_t i = 0; i < ARRAY_COUNT(troubles); i++)
+        strike_later(g, i);
 }
