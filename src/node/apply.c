@@ -27,6 +27,8 @@ static bool append(struct node *n, const struct log_hard *hard, const struct raf
     enum status s = n->log->append(n->log, hard, out, count, token);
     free(out);
     ensure(s == ST_OK || s == ST_LIMIT);
+    if (s == ST_OK)
+        n->token = token;
     n->log_retry_ms = s == ST_OK ? UINT64_MAX : node_now_ms(n) + LOG_RETRY_MS;
     return s == ST_OK;
 }
@@ -100,26 +102,27 @@ static void tell_watches(struct node *n, const struct apply_result *r)
 
 static void apply_command(struct node *n, const struct raft_entry *e)
 {
-    struct apply_result r;
+    struct apply_result *r = &n->result;
+    apply_result_done(r);
     n->command_index = e->index;
     n->command_term = e->term;
     n->command_bytes += e->data->len;
     mark(n, e->index);
-    cluster_apply(n->cluster, e->index, (struct str){e->data->bytes, e->data->len}, &r);
+    cluster_apply(n->cluster, e->index, (struct str){e->data->bytes, e->data->len}, r);
     mark(n, 0);
     raft_applied(n->raft, e->index);
-    n->proposals_refused += r.status != ST_OK;
-    n->commands_replayed += r.replay;
-    reconcile_applied(n, &r);
-    images_applied(n, &r);
-    tell_watches(n, &r);
-    node_tell(n, e, &r);
-    apply_result_done(&r);
+    n->proposals_refused += r->status != ST_OK;
+    n->commands_replayed += r->replay;
+    reconcile_applied(n, r);
+    images_applied(n, r);
+    tell_watches(n, r);
+    node_tell(n, e, r);
 }
 
 /* Until the next entry is committed and durable, there is time to see what it will do. */
 void node_foresee(struct node *n)
 {
+    apply_result_done(&n->result);
     struct raft_view v = raft_view(n->raft);
     uint64_t index = v.applied + 1;
     if (n->dead || index <= n->apply_to || index > v.last)

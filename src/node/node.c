@@ -44,6 +44,15 @@ void node_die(struct node *n, const struct fault *why)
     n->why_dead = *why;
 }
 
+/* What is committed and durable is applied, and what those propose who are answered is on its way to the disk
+ * before anything else is done. */
+static void advance(struct node *n)
+{
+    node_write_out(n);
+    node_apply(n);
+    node_write_out(n);
+}
+
 /* --- what the log tells --- */
 
 static void log_appended(void *ctx, uint64_t token)
@@ -53,6 +62,8 @@ static void log_appended(void *ctx, uint64_t token)
         return;
     raft_persisted(n->raft, token);
     n->busy = true;
+    if (token == n->token)
+        advance(n); /* nothing else is on its way, so waiting for more gains nothing */
 }
 
 static void log_snapshotted(void *ctx, uint64_t index)
@@ -104,6 +115,7 @@ void node_free(struct node *n)
     if (!n)
         return;
     n->dead = true;
+    apply_result_done(&n->result);
     waiters_done(&n->proposals, ST_UNAVAILABLE, "the node ends; the command may still be applied");
     waiters_done(&n->reads, ST_UNAVAILABLE, "the node ends");
     inflight_done(&n->inflight);
@@ -136,9 +148,7 @@ void node_step(struct node *n)
     if (!n->dead) {
         raft_tick(n->raft, node_now_ms(n));
         node_expire(n);
-        node_write_out(n);
-        node_apply(n);
-        node_write_out(n); /* what those proposed who were answered: the disk can begin */
+        advance(n);
         node_hello_step(n);
         node_read_step(n);
         reconcile_step(n);

@@ -78,8 +78,10 @@ struct node {
 
     struct log_events log_events;
     struct node_held held;
-    uint64_t apply_to;     /* entries up to here are committed and durable */
-    uint64_t log_retry_ms; /* of what is held; UINT64_MAX: nothing is */
+    uint64_t apply_to;          /* entries up to here are committed and durable */
+    uint64_t log_retry_ms;      /* of what is held; UINT64_MAX: nothing is */
+    uint64_t token;             /* of the newest that was given to the log */
+    struct apply_result result; /* of the newest command, until there is time to free it */
     struct node_snapshot snapshot;
 
     struct waiters proposals, reads;
