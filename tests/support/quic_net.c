@@ -1,0 +1,340 @@
+#include "support/quic_net.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/units.h"
+#include "support/tap.h"
+
+static const char *const alpns[] = {"blixard-raft/1", "blixard-rpc/1"};
+
+enum { STREAM_BYTES_MAX = 64 << 20, PORT = 7001 };
+
+static void fill(struct entropy *e, void *out, size_t len)
+{
+    struct quic_net *n = CONTAINER_OF(e, struct quic_net, entropy);
+    for (size_t i = 0; i < len; i++)
+        ((uint8_t *)out)[i] = (uint8_t)rng_next(&n->rng);
+}
+
+void quic_net_init(struct quic_net *n, uint64_t seed)
+{
+    memset(n, 0, sizeof *n);
+    n->rng = (struct rng){seed};
+    n->entropy.fill = fill;
+    n->now_ns = UNITS_NS_PER_S;
+    n->delay_ns = UNITS_NS_PER_MS;
+    n->trace = HASH_FNV_START;
+}
+
+void quic_net_done(struct quic_net *n)
+{
+    for (size_t i = 0; i < n->node_count; i++) {
+        struct net_node *v = &n->node[i];
+        endpoint_free(v->e);
+        key_done(&v->key);
+        for (size_t k = 0; k < v->stream_count; k++)
+            buf_done(&v->stream[k].got);
+    }
+    for (size_t i = 0; i < n->queue_count; i++)
+        free(n->queue[i].data);
+}
+
+struct quic_addr quic_net_addr(uint8_t host, uint16_t port)
+{
+    return (struct quic_addr){.ip = {4, {10, 0, 0, host}}, .port = port};
+}
+
+/* --- the network --- */
+
+static void enqueue(struct quic_net *n, struct net_packet p, const void *data)
+{
+    if (n->queue_count == NET_QUEUE || rng_chance(&n->rng, n->loss_per_mille))
+        return;
+    p.data = mem_dup(data, MAX(p.len, 1));
+    p.order = n->sent_count++;
+    uint64_t sent_ns = n->now_ns;
+    if (n->bytes_per_s > 0) {
+        sent_ns = MAX(n->free_at_ns, n->now_ns) + p.len * UNITS_NS_PER_S / n->bytes_per_s;
+        n->free_at_ns = sent_ns;
+    }
+    p.at_ns = sent_ns + n->delay_ns + (n->jitter_ns ? rng_below(&n->rng, n->jitter_ns) : 0);
+    n->queue[n->queue_count++] = p;
+}
+
+static void post(struct quic_net *n, const struct quic_addr *from, const struct quic_addr *to,
+                 uint8_t ecn, const void *data, size_t len)
+{
+    struct net_packet p = {.from = *from, .to = *to, .ecn = ecn, .len = len};
+    uint64_t said[] = {n->now_ns, from->ip.byte[3], len};
+    n->trace = hash_fnv(n->trace, said, sizeof said);
+    if (n->watch) {
+        p.data = (uint8_t *)(uintptr_t)data;
+        n->watch(n, &p, n->watch_ctx);
+    }
+    enqueue(n, p, data);
+    if (rng_chance(&n->rng, n->twice_per_mille))
+        enqueue(n, p, data);
+}
+
+void quic_net_inject(struct quic_net *n, const struct quic_addr *from, const struct quic_addr *to,
+                     const void *data, size_t len)
+{
+    struct net_packet p = {.from = *from, .to = *to, .len = len};
+    enqueue(n, p, data);
+}
+
+static bool send_batch(void *ctx, const struct quic_batch *b)
+{
+    struct net_node *v = ctx;
+    CHECK(b->size > 0 && b->size <= ENDPOINT_DATAGRAM_MAX && b->len > 0);
+    CHECK(b->len <= ENDPOINT_BATCH_MAX * b->size && b->len < 1 << 16);
+    const struct quic_addr *from = b->local.ip.family ? &b->local : &v->addr;
+    for (size_t at = 0; at < b->len; at += b->size)
+        post(v->net, from, &b->remote, b->ecn, b->data + at, MIN(b->size, b->len - at));
+    return true;
+}
+
+static void deliver(struct quic_net *n, struct net_packet *p)
+{
+    static const struct quic_addr any;
+    for (size_t i = 0; i < n->node_count; i++) {
+        struct net_node *v = &n->node[i];
+        bool second = v->also.ip.family != 0;
+        if (!v->deaf &&
+            (quic_addr_eq(&v->addr, &p->to) || (second && quic_addr_eq(&v->also, &p->to))))
+            endpoint_input(v->e, second ? &p->to : &any, &p->from, p->ecn,
+                           (struct str){(const char *)p->data, p->len}, n->now_ns);
+    }
+    free(p->data);
+}
+
+/* The packet that comes next, or NULL. */
+static struct net_packet *next_packet(struct quic_net *n)
+{
+    struct net_packet *best = NULL;
+    for (size_t i = 0; i < n->queue_count; i++) {
+        struct net_packet *p = &n->queue[i];
+        if (!best || p->at_ns < best->at_ns || (p->at_ns == best->at_ns && p->order < best->order))
+            best = p;
+    }
+    return best;
+}
+
+bool quic_net_run(struct quic_net *n, uint64_t for_ms, bool (*done)(void *ctx), void *ctx)
+{
+    uint64_t end_ns = n->now_ns + for_ms * UNITS_NS_PER_MS;
+    for (;;) {
+        for (size_t i = 0; i < n->node_count; i++)
+            if (!n->node[i].deaf) {
+                endpoint_timer(n->node[i].e, n->now_ns);
+                endpoint_flush(n->node[i].e, n->now_ns);
+            }
+        if (done && done(ctx))
+            return true;
+        struct net_packet *p = next_packet(n);
+        uint64_t at_ns = p ? p->at_ns : UINT64_MAX;
+        for (size_t i = 0; i < n->node_count; i++)
+            if (!n->node[i].deaf)
+                at_ns = MIN(at_ns, endpoint_expiry(n->node[i].e));
+        if (at_ns > end_ns) {
+            n->now_ns = end_ns;
+            return false;
+        }
+        n->now_ns = MAX(n->now_ns, at_ns);
+        if (p && p->at_ns <= n->now_ns) {
+            struct net_packet got = *p;
+            *p = n->queue[--n->queue_count];
+            deliver(n, &got);
+        }
+    }
+}
+
+/* --- what a node does --- */
+
+struct net_stream *quic_net_stream(struct quic_stream *s)
+{
+    struct net_stream *r = quic_stream_ctx(s);
+    struct net_node *v = quic_conn_ctx(quic_stream_conn(s));
+    if (r)
+        return r;
+    CHECK(v->stream_count < NET_STREAMS);
+    r = &v->stream[v->stream_count++];
+    *r = (struct net_stream){.s = s, .ours = quic_stream_ours(s)};
+    buf_init(&r->got, STREAM_BYTES_MAX);
+    quic_stream_set_ctx(s, r);
+    return r;
+}
+
+struct net_stream *quic_net_open(struct quic_conn *c)
+{
+    struct quic_stream *s;
+    struct fault why = {0};
+    if (quic_stream_open(c, NULL, &s, &why) != ST_OK)
+        tap_fail(__FILE__, __LINE__, "%s", why.text);
+    return quic_net_stream(s);
+}
+
+static bool on_admit(void *ctx, struct quic_conn *c, struct quic_grant *ret)
+{
+    struct net_node *v = ctx;
+    v->admit_count++;
+    memcpy(v->admit_key, quic_conn_peer(c), KEY_PUBLIC_SIZE);
+    (void)snprintf(v->admit_alpn, sizeof v->admit_alpn, "%s", quic_conn_alpn(c));
+    *ret = v->grant;
+    if (!v->admits || memcmp(v->admits, v->admit_key, KEY_PUBLIC_SIZE) == 0)
+        return true;
+    v->refused_admit_count++;
+    return false;
+}
+
+static void on_opened(void *ctx, struct quic_conn *c)
+{
+    struct net_node *v = ctx;
+    v->open_count++;
+    v->c = c;
+    quic_conn_set_ctx(c, v);
+    (void)snprintf(v->alpn, sizeof v->alpn, "%s", quic_conn_alpn(c));
+}
+
+static void on_closed(void *ctx, struct quic_conn *c, const struct quic_end *end)
+{
+    struct net_node *v = ctx;
+    v->close_count++;
+    v->end = *end;
+    v->end.text = v->end_text;
+    CHECK_EQ(0, quic_conn_streams(c));
+    (void)snprintf(v->end_text, sizeof v->end_text, "%s", end->text);
+    if (v->c == c)
+        v->c = NULL;
+}
+
+static void on_moved(void *ctx, struct quic_conn *c)
+{
+    (void)c;
+    ((struct net_node *)ctx)->move_count++;
+}
+
+static void on_stream_opened(void *ctx, struct quic_stream *s)
+{
+    (void)ctx;
+    CHECK(!quic_net_stream(s)->ours);
+}
+
+static void on_stream_data(void *ctx, struct quic_stream *s, struct str bytes, bool fin)
+{
+    struct net_node *v = ctx;
+    struct net_stream *r = quic_net_stream(s);
+    CHECK(!r->fin && !r->was_reset && !r->closed);
+    buf_str(&r->got, bytes);
+    r->fin = fin;
+    if (v->lazy)
+        r->unread += bytes.len;
+    else
+        quic_stream_consume(s, bytes.len);
+    if (v->echo && !r->ours)
+        IGNORE(quic_stream_write(s, bytes, fin, NULL)); /* what does not fit the test will miss */
+}
+
+static void on_stream_room(void *ctx, struct quic_stream *s)
+{
+    (void)ctx;
+    quic_net_stream(s)->rooms++;
+}
+
+static void on_stream_reset(void *ctx, struct quic_stream *s, uint64_t code)
+{
+    struct net_stream *r = quic_net_stream(s);
+    (void)ctx;
+    CHECK(!r->was_reset);
+    r->was_reset = true;
+    r->code = code;
+}
+
+static void on_stream_stopped(void *ctx, struct quic_stream *s)
+{
+    (void)ctx;
+    quic_net_stream(s)->stopped = true;
+}
+
+static void on_stream_closed(void *ctx, struct quic_stream *s)
+{
+    struct net_stream *r = quic_net_stream(s);
+    (void)ctx;
+    CHECK(!r->closed);
+    r->closed = true;
+    r->s = NULL;
+}
+
+static void start(struct net_node *v)
+{
+    struct fault why = {0};
+    v->config.key = &v->key;
+    if (endpoint_new(&v->config, &v->events, send_batch, v, &v->e, &why) != ST_OK)
+        tap_fail(__FILE__, __LINE__, "%s", why.text);
+}
+
+struct net_node *quic_net_add(struct quic_net *n, void (*change)(struct endpoint_config *c))
+{
+    struct net_node *v = &n->node[n->node_count++];
+    uint8_t seed[KEY_SEED_SIZE] = {(uint8_t)n->node_count};
+    CHECK(n->node_count <= NET_NODES);
+    v->net = n;
+    v->addr = quic_net_addr((uint8_t)n->node_count, PORT);
+    v->grant = (struct quic_grant){.window = 8 << 20};
+    v->events = (struct endpoint_events){on_admit,
+                                         on_opened,
+                                         on_closed,
+                                         on_moved,
+                                         on_stream_opened,
+                                         on_stream_data,
+                                         on_stream_room,
+                                         on_stream_reset,
+                                         on_stream_stopped,
+                                         on_stream_closed,
+                                         v};
+    key_init(&v->key, seed);
+    endpoint_config_init(&v->config);
+    v->config.entropy = &n->entropy;
+    v->config.alpns = alpns;
+    v->config.alpn_count = ARRAY_COUNT(alpns);
+    if (change)
+        change(&v->config);
+    start(v);
+    return v;
+}
+
+void quic_net_restart(struct net_node *v)
+{
+    endpoint_free(v->e);
+    v->c = NULL;
+    for (size_t i = 0; i < v->stream_count; i++)
+        buf_done(&v->stream[i].got);
+    v->stream_count = 0;
+    start(v);
+}
+
+struct quic_conn *quic_net_dial(struct net_node *a, struct net_node *b, const char *alpn)
+{
+    static const struct quic_addr any;
+    struct quic_conn *c;
+    struct fault why = {0};
+    if (endpoint_dial(a->e, b->key.public, &alpn, 1, &any, &b->addr, &a->grant, a, a->net->now_ns,
+                      &c, &why) != ST_OK)
+        tap_fail(__FILE__, __LINE__, "%s", why.text);
+    return c;
+}
+
+static bool both_open(void *ctx)
+{
+    struct net_node **v = ctx;
+    return v[0]->c && v[1]->c;
+}
+
+struct quic_conn *quic_net_join(struct net_node *a, struct net_node *b)
+{
+    struct quic_conn *c = quic_net_dial(a, b, alpns[1]);
+    if (!quic_net_run(a->net, 30000, both_open, (struct net_node *[]){a, b}))
+        tap_fail(__FILE__, __LINE__, "not connected: %s %s", a->end_text, b->end_text);
+    return c;
+}
