@@ -60,8 +60,8 @@ enum { QUIC_FIRST_WINDOW = 64 << 10 };
  * when its connection ends.
  */
 struct endpoint_events {
-    /* Somebody dials us. Its key is quic_conn_peer(), the protocol quic_conn_alpn(); it may still turn
-     * out not to hold the key, so nothing is done yet. false: it is turned away. */
+    /* Somebody dials us. It has proved to hold the key of quic_conn_peer(), and would speak
+     * quic_conn_alpn(). false: it is turned away. */
     bool (*admit)(void *ctx, struct quic_conn *c, struct quic_grant *ret);
     /* Both sides have shown their keys and let each other in. */
     void (*opened)(void *ctx, struct quic_conn *c);

@@ -244,7 +244,7 @@ static int on_stateless_reset(ngtcp2_conn *q, const ngtcp2_pkt_stateless_reset *
     return 0;
 }
 
-/* GnuTLS asks whether the key that was shown may go on; whether it is held is proved right after. */
+/* GnuTLS asks this once the other side has proved to hold its key. */
 int engine_on_key(gnutls_session_t tls)
 {
     ngtcp2_crypto_conn_ref *ref = gnutls_session_get_ptr(tls);

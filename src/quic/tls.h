@@ -18,7 +18,7 @@ enum {
 struct tls; /* the key of this node, and which algorithms are spoken */
 
 /*
- * verify   called in a handshake when the other side has proved nothing yet but shown its key; tells
+ * verify   called in a handshake once the other side has proved to hold the key that it shows; tells
  *          with 0 that it may go on, or a negative GNUTLS_E_*.
  *
  * Returns  ST_INTERNAL   the library refuses what we ask of it.
