@@ -1,0 +1,50 @@
+/*
+ * udp: the socket under an endpoint, on an event loop.
+ *
+ * Many datagrams go through the kernel at once (recvmmsg with UDP_GRO, sendmsg with UDP_SEGMENT; where
+ * the latter is not there, sendmmsg), deadlines are met to the nanosecond that the kernel's timers have (timerfd), and a
+ * full socket is waited for. Datagrams carry their local address and ECN bits both ways, and are
+ * never fragmented.
+ *
+ *     udp_open(loop, &bind, &u); endpoint_new(..., udp_send, u, &e); udp_start(u, e);
+ *     ...
+ *     udp_close(u); endpoint_free(e);
+ */
+#pragma once
+
+#include "os/loop.h"
+#include "quic/endpoint.h"
+
+struct udp;
+
+/*
+ * bind     an address of this machine. [::] takes IPv4 too; port 0: any that is free.
+ *
+ * Returns  ST_IN_USE, ST_DENIED, ST_INVALID (no such address here), ST_UNSUPPORTED (no IPv6 here), ST_IO
+ */
+MUST_USE enum status udp_open(struct loop *l, const struct quic_addr *bind, struct udp **ret,
+                              struct fault *why);
+void udp_close(struct udp *u); /* NULL is fine */
+
+/* Drive e, from now on and after each event of the loop in which something was asked of it. */
+MUST_USE enum status udp_start(struct udp *u, struct endpoint *e, struct fault *why);
+
+/* Something was asked of the endpoint outside of all events, as before the loop runs. */
+void udp_poke(struct udp *u);
+
+/* For endpoint_new(): ctx is the struct udp. */
+bool udp_send(void *ctx, const struct quic_batch *b);
+
+/* false: one datagram by one, as where the kernel cannot cut batches into datagrams. */
+void udp_use_segments(struct udp *u, bool use);
+
+struct quic_addr udp_addr(const struct udp *u); /* where it is bound */
+uint64_t udp_now_ns(void);                      /* the clock that the endpoint is told */
+
+struct udp_view {
+    uint64_t send_calls, receive_calls; /* of the system */
+    uint64_t full;                      /* times that the socket took no more */
+    uint64_t lost;                      /* datagrams that could not be sent */
+    bool segments;                      /* the kernel cuts batches into datagrams */
+};
+struct udp_view udp_view(const struct udp *u);
