@@ -83,7 +83,7 @@ enum status quic_conn_move(struct quic_conn *c, const struct quic_addr *local, u
         return fault_set(why, ST_PRECONDITION, "only the side that dialled may move");
     if (c->moving)
         return fault_set(why, ST_IN_USE, "the connection is moving already");
-    s = engine_move(c, local, now_ns, why);
+    s = engine_move(c, local, MAX(now_ns, c->e->now_ns), why);
     conn_dirty(c);
     return s;
 }

@@ -228,10 +228,11 @@ void endpoint_free(struct endpoint *e)
 
 /* --- what arrives --- */
 
+/* An event may look at the clock after we did: then our time is that, and does not go back. */
 static void at(struct endpoint *e, uint64_t now_ns)
 {
-    require(now_ns > 0 && now_ns >= e->now_ns);
-    e->now_ns = now_ns;
+    require(now_ns > 0);
+    e->now_ns = MAX(e->now_ns, now_ns);
 }
 
 /* What every answer to a stranger ends with. */
@@ -378,7 +379,7 @@ void endpoint_input(struct endpoint *e, const struct quic_addr *local,
     case ENGINE_LONG: input_first(e, local, remote, ecn, datagram); return;
     case ENGINE_SHORT: input_lost(e, &h, local, remote, ecn, datagram); return;
     case ENGINE_OTHER_VERSION:
-        if (!gate_answer(&e->gate, now_ns))
+        if (!gate_answer(&e->gate, e->now_ns))
             return;
         e->count.versions++;
         answer(e, local, remote, packet, engine_versions(e, &h, packet, sizeof packet));
@@ -392,12 +393,12 @@ void endpoint_timer(struct endpoint *e, uint64_t now_ns)
 {
     struct conn_over o;
     at(e, now_ns);
-    while (heap_first_key(&e->due) <= now_ns) {
+    while (heap_first_key(&e->due) <= e->now_ns) {
         struct quic_conn *c = CONTAINER_OF(heap_first(&e->due), struct quic_conn, due);
         heap_cut(&e->due, &c->due);
         if (c->phase == CONN_ENDING)
             conn_free(c);
-        else if (c->close_wanted || engine_timer(c, now_ns, &o))
+        else if (c->close_wanted || engine_timer(c, e->now_ns, &o))
             conn_dirty(c); /* the flush sets its next time */
         else
             conn_end(c, &o);
@@ -415,14 +416,14 @@ void endpoint_flush(struct endpoint *e, uint64_t now_ns)
                               .say = true,
                               .linger = true};
         list_cut(&c->dirty);
-        enum engine_wrote w = c->close_wanted ? ENGINE_OVER : engine_write(c, now_ns, &o);
+        enum engine_wrote w = c->close_wanted ? ENGINE_OVER : engine_write(c, e->now_ns, &o);
         if (w == ENGINE_OVER) {
             conn_end(c, &o);
             continue;
         }
         /* What is due now it may do only once now has passed: with a clock that stands still in between
          * it would be asked for ever. */
-        heap_put(&e->due, &c->due, MAX(engine_expiry(c), now_ns + 1));
+        heap_put(&e->due, &c->due, MAX(engine_expiry(c), e->now_ns + 1));
         if (w == ENGINE_FULL) {
             conn_dirty(c);
             return;
@@ -451,7 +452,7 @@ enum status endpoint_dial(struct endpoint *e, const uint8_t peer[KEY_PUBLIC_SIZE
     memcpy(c->peer, peer, KEY_PUBLIC_SIZE);
     c->grant = *grant;
     c->ctx = ctx;
-    enum status s = engine_dial(c, alpns, alpn_count, local, now_ns, why);
+    enum status s = engine_dial(c, alpns, alpn_count, local, e->now_ns, why);
     if (s != ST_OK) {
         conn_free(c);
         return s;

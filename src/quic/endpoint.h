@@ -103,7 +103,7 @@ MUST_USE enum status endpoint_new(const struct endpoint_config *c,
 /* Drops all that is left without a word to anybody, and without events. NULL is fine. */
 void endpoint_free(struct endpoint *e);
 
-/* now_ns is monotonic, never smaller than in the call before, > 0. */
+/* now_ns is monotonic and > 0; one that is smaller than in a call before counts as that one. */
 
 /* One datagram. local may be of family 0. It may hold anything. */
 void endpoint_input(struct endpoint *e, const struct quic_addr *local,

@@ -785,7 +785,9 @@ enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn
         *ret = over(c, (int)n);
         return ENGINE_OVER;
     }
-    if (total > 0)
+    /* Pacing goes by the round trip time. That is a guess until the first answer, and would hold the
+     * handshake back for milliseconds. */
+    if (total > 0 && c->phase == CONN_OPEN)
         ngtcp2_conn_update_pkt_tx_time(q, now_ns);
     return more ? ENGINE_WROTE : ENGINE_FULL;
 }
