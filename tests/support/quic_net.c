@@ -121,22 +121,34 @@ static struct net_packet *next_packet(struct quic_net *n)
     return best;
 }
 
+static void turn(struct net_node *v)
+{
+    endpoint_timer(v->e, v->net->now_ns);
+    if (v->tick)
+        v->tick(v->tick_ctx, v->net->now_ns);
+    endpoint_flush(v->e, v->net->now_ns);
+}
+
+static uint64_t due(const struct net_node *v)
+{
+    uint64_t at_ns = endpoint_expiry(v->e);
+    return v->tick ? MIN(at_ns, v->tick_at(v->tick_ctx)) : at_ns;
+}
+
 bool quic_net_run(struct quic_net *n, uint64_t for_ms, bool (*done)(void *ctx), void *ctx)
 {
     uint64_t end_ns = n->now_ns + for_ms * UNITS_NS_PER_MS;
     for (;;) {
         for (size_t i = 0; i < n->node_count; i++)
-            if (!n->node[i].deaf) {
-                endpoint_timer(n->node[i].e, n->now_ns);
-                endpoint_flush(n->node[i].e, n->now_ns);
-            }
+            if (!n->node[i].deaf)
+                turn(&n->node[i]);
         if (done && done(ctx))
             return true;
         struct net_packet *p = next_packet(n);
         uint64_t at_ns = p ? p->at_ns : UINT64_MAX;
         for (size_t i = 0; i < n->node_count; i++)
             if (!n->node[i].deaf)
-                at_ns = MIN(at_ns, endpoint_expiry(n->node[i].e));
+                at_ns = MIN(at_ns, due(&n->node[i]));
         if (at_ns > end_ns) {
             n->now_ns = end_ns;
             return false;

@@ -33,6 +33,10 @@ struct net_node {
     struct key key;
     struct quic_addr addr;
     struct quic_addr also; /* a second address of it; family 0: none */
+    /* What else of it has deadlines; tick NULL: nothing. */
+    uint64_t (*tick_at)(void *ctx);
+    void (*tick)(void *ctx, uint64_t now_ns);
+    void *tick_ctx;
     bool deaf; /* nothing reaches it, and it does nothing */
 
     /* What it does. */
