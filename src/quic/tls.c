@@ -85,6 +85,13 @@ static int set_alpns(gnutls_session_t s, const char *const *alpns, size_t count)
                                      GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE);
 }
 
+/* GnuTLS by itself writes the secrets of every session to the file that SSLKEYLOGFILE names. */
+static int log_no_secret(gnutls_session_t s, const char *label, const gnutls_datum_t *secret)
+{
+    (void)s, (void)label, (void)secret;
+    return 0;
+}
+
 enum status tls_session_new(struct tls *t, bool server, const char *const *alpns, size_t alpn_count,
                             gnutls_session_t *ret, struct fault *why)
 {
@@ -102,6 +109,7 @@ enum status tls_session_new(struct tls *t, bool server, const char *const *alpns
             gnutls_deinit(s);
         return refused(why, r, "TLS session");
     }
+    gnutls_session_set_keylog_function(s, log_no_secret);
     if (server)
         gnutls_certificate_server_set_request(s, GNUTLS_CERT_REQUIRE);
     *ret = s;

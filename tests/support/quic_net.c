@@ -1,14 +1,24 @@
 #include "support/quic_net.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/units.h"
-#include "support/tap.h"
 
 static const char *const alpns[] = {"blixard-raft/1", "blixard-rpc/1"};
 
 enum { STREAM_BYTES_MAX = 64 << 20, PORT = 7001 };
+
+PRINTF_LIKE(1, 2) static void fail(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    abort();
+}
 
 static void fill(struct entropy *e, void *out, size_t len)
 {
@@ -87,8 +97,8 @@ void quic_net_inject(struct quic_net *n, const struct quic_addr *from, const str
 static bool send_batch(void *ctx, const struct quic_batch *b)
 {
     struct net_node *v = ctx;
-    CHECK(b->size > 0 && b->size <= ENDPOINT_DATAGRAM_MAX && b->len > 0);
-    CHECK(b->len <= ENDPOINT_BATCH_MAX * b->size && b->len < 1 << 16);
+    require(b->size > 0 && b->size <= ENDPOINT_DATAGRAM_MAX && b->len > 0);
+    require(b->len <= ENDPOINT_BATCH_MAX * b->size && b->len < 1 << 16);
     const struct quic_addr *from = b->local.ip.family ? &b->local : &v->addr;
     for (size_t at = 0; at < b->len; at += b->size)
         post(v->net, from, &b->remote, b->ecn, b->data + at, MIN(b->size, b->len - at));
@@ -170,7 +180,7 @@ struct net_stream *quic_net_stream(struct quic_stream *s)
     struct net_node *v = quic_conn_ctx(quic_stream_conn(s));
     if (r)
         return r;
-    CHECK(v->stream_count < NET_STREAMS);
+    require(v->stream_count < NET_STREAMS);
     r = &v->stream[v->stream_count++];
     *r = (struct net_stream){.s = s, .ours = quic_stream_ours(s)};
     buf_init(&r->got, STREAM_BYTES_MAX);
@@ -183,7 +193,7 @@ struct net_stream *quic_net_open(struct quic_conn *c)
     struct quic_stream *s;
     struct fault why = {0};
     if (quic_stream_open(c, NULL, &s, &why) != ST_OK)
-        tap_fail(__FILE__, __LINE__, "%s", why.text);
+        fail("%s", why.text);
     return quic_net_stream(s);
 }
 
@@ -215,7 +225,7 @@ static void on_closed(void *ctx, struct quic_conn *c, const struct quic_end *end
     v->close_count++;
     v->end = *end;
     v->end.text = v->end_text;
-    CHECK_EQ(0, quic_conn_streams(c));
+    require(quic_conn_streams(c) == 0);
     (void)snprintf(v->end_text, sizeof v->end_text, "%s", end->text);
     if (v->c == c)
         v->c = NULL;
@@ -230,14 +240,14 @@ static void on_moved(void *ctx, struct quic_conn *c)
 static void on_stream_opened(void *ctx, struct quic_stream *s)
 {
     (void)ctx;
-    CHECK(!quic_net_stream(s)->ours);
+    require(!quic_net_stream(s)->ours);
 }
 
 static void on_stream_data(void *ctx, struct quic_stream *s, struct str bytes, bool fin)
 {
     struct net_node *v = ctx;
     struct net_stream *r = quic_net_stream(s);
-    CHECK(!r->fin && !r->was_reset && !r->closed);
+    require(!r->fin && !r->was_reset && !r->closed);
     buf_str(&r->got, bytes);
     r->fin = fin;
     if (v->lazy)
@@ -258,7 +268,7 @@ static void on_stream_reset(void *ctx, struct quic_stream *s, uint64_t code)
 {
     struct net_stream *r = quic_net_stream(s);
     (void)ctx;
-    CHECK(!r->was_reset);
+    require(!r->was_reset);
     r->was_reset = true;
     r->code = code;
 }
@@ -273,7 +283,7 @@ static void on_stream_closed(void *ctx, struct quic_stream *s)
 {
     struct net_stream *r = quic_net_stream(s);
     (void)ctx;
-    CHECK(!r->closed);
+    require(!r->closed);
     r->closed = true;
     r->s = NULL;
 }
@@ -283,14 +293,14 @@ static void start(struct net_node *v)
     struct fault why = {0};
     v->config.key = &v->key;
     if (endpoint_new(&v->config, &v->events, send_batch, v, &v->e, &why) != ST_OK)
-        tap_fail(__FILE__, __LINE__, "%s", why.text);
+        fail("%s", why.text);
 }
 
 struct net_node *quic_net_add(struct quic_net *n, void (*change)(struct endpoint_config *c))
 {
     struct net_node *v = &n->node[n->node_count++];
     uint8_t seed[KEY_SEED_SIZE] = {(uint8_t)n->node_count};
-    CHECK(n->node_count <= NET_NODES);
+    require(n->node_count <= NET_NODES);
     v->net = n;
     v->addr = quic_net_addr((uint8_t)n->node_count, PORT);
     v->grant = (struct quic_grant){.window = 8 << 20};
@@ -333,7 +343,7 @@ struct quic_conn *quic_net_dial(struct net_node *a, struct net_node *b, const ch
     struct fault why = {0};
     if (endpoint_dial(a->e, b->key.public, &alpn, 1, &any, &b->addr, &a->grant, a, a->net->now_ns,
                       &c, &why) != ST_OK)
-        tap_fail(__FILE__, __LINE__, "%s", why.text);
+        fail("%s", why.text);
     return c;
 }
 
@@ -347,6 +357,6 @@ struct quic_conn *quic_net_join(struct net_node *a, struct net_node *b)
 {
     struct quic_conn *c = quic_net_dial(a, b, alpns[1]);
     if (!quic_net_run(a->net, 30000, both_open, (struct net_node *[]){a, b}))
-        tap_fail(__FILE__, __LINE__, "not connected: %s %s", a->end_text, b->end_text);
+        fail("not connected: %s %s", a->end_text, b->end_text);
     return c;
 }

@@ -1,4 +1,7 @@
 /* The ways of a connection: it opens, carries streams, survives a bad network, and ends. */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "base/units.h"
 #include "support/quic_net.h"
 #include "support/tap.h"
@@ -47,6 +50,20 @@ TEST(keys_and_protocol_are_known_on_both_sides)
     CHECK_EQ(0, v.half_open);
     CHECK_EQ(1, v.count.accepted);
     quic_net_done(&net);
+}
+
+/* The library would write them to a file that the environment names. */
+TEST(no_secret_is_logged)
+{
+    char path[] = "/tmp/blixard-keylog-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && setenv("SSLKEYLOGFILE", path, 1) == 0);
+    quic_net_init(&net, 1);
+    struct net_node *a = quic_net_add(&net, NULL), *b = quic_net_add(&net, NULL);
+    IGNORE(quic_net_join(a, b));
+    quic_net_done(&net);
+    CHECK_EQ(0, lseek(fd, 0, SEEK_END));
+    CHECK_EQ(0, unlink(path));
 }
 
 /* A proof can be bound to this one connection. */
