@@ -154,12 +154,11 @@ static void say_close(struct quic_conn *c, const struct conn_over *o)
 {
     struct endpoint *e = c->e;
     uint8_t packet[ENDPOINT_DATAGRAM_MAX];
-    size_t len = engine_close(c, o, e->now_ns, packet, sizeof packet);
-    if (len == 0)
+    struct quic_batch b;
+    if (!engine_close(c, o, e->now_ns, packet, sizeof packet, &b))
         return;
-    c->last = mem_dup(packet, len);
-    c->last_len = len;
-    struct quic_batch b = {.remote = c->remote, .data = packet, .len = len, .size = len};
+    c->last = mem_dup(packet, b.len);
+    c->last_len = b.len;
     e->count.datagrams_out++;
     IGNORE(e->send(e->send_ctx, &b)); /* full: it is lost, as datagrams are */
 }
@@ -248,14 +247,12 @@ static void answer(struct endpoint *e, const struct quic_addr *local,
 }
 
 /* Somebody goes on with a connection that has ended: say so again, less and less often. */
-static void heard_ending(struct quic_conn *c, size_t len)
+static void heard_ending(struct quic_conn *c, const struct quic_addr *local, size_t len)
 {
     c->heard_count++;
     bool power_of_two = (c->heard_count & (c->heard_count - 1)) == 0;
-    if (c->last && power_of_two && c->last_len <= AMPLIFY_MAX * len) {
-        static const struct quic_addr any;
-        answer(c->e, &any, &c->remote, c->last, c->last_len);
-    }
+    if (c->last && power_of_two && c->last_len <= AMPLIFY_MAX * len)
+        answer(c->e, local, &c->remote, c->last, c->last_len);
 }
 
 /* Streams that were refused a write and now have room for it, and for some more. */
@@ -276,7 +273,7 @@ static void conn_input(struct quic_conn *c, const struct quic_addr *local,
 {
     struct conn_over o;
     if (c->phase == CONN_ENDING)
-        heard_ending(c, datagram.len);
+        heard_ending(c, local, datagram.len);
     else if (c->close_wanted)
         return;
     else if (!engine_read(c, local, remote, ecn, datagram, c->e->now_ns, &o))
@@ -285,6 +282,21 @@ static void conn_input(struct quic_conn *c, const struct quic_addr *local,
         feed(c);
         conn_dirty(c);
     }
+}
+
+/* Those that have ended stay only as long as nobody needs their place. */
+static bool has_room(struct endpoint *e)
+{
+    if (e->conn_count < e->config.conns_max)
+        return true;
+    LIST_EACH(it, &e->conns) {
+        struct quic_conn *c = CONTAINER_OF(it, struct quic_conn, item);
+        if (c->phase == CONN_ENDING && !c->engine) { /* not while that is being told */
+            conn_free(c);
+            return true;
+        }
+    }
+    return false;
 }
 
 static struct quic_conn *accept_new(struct endpoint *e, const struct engine_first *f,
@@ -314,9 +326,9 @@ static void input_first(struct endpoint *e, const struct quic_addr *local,
         e->count.bad_tokens++;
         return;
     }
-    enum gate_says says = e->conn_count >= e->config.conns_max
-                              ? GATE_DROP
-                              : gate_ask(&e->gate, remote, e->half_open, f.validated, e->now_ns);
+    enum gate_says says = gate_ask(&e->gate, remote, e->half_open, f.validated, e->now_ns);
+    if (says == GATE_TAKE && !has_room(e))
+        says = GATE_DROP;
     switch (says) {
     case GATE_DROP: e->count.crowded++; return;
     case GATE_RETRY:
@@ -446,7 +458,7 @@ enum status endpoint_dial(struct endpoint *e, const uint8_t peer[KEY_PUBLIC_SIZE
 {
     require(remote->ip.family != 0);
     at(e, now_ns);
-    if (e->conn_count >= e->config.conns_max)
+    if (!has_room(e))
         return fault_set(why, ST_LIMIT, "there are %" PRIu32 " connections already", e->conn_count);
     struct quic_conn *c = conn_new(e, true, local, remote);
     memcpy(c->peer, peer, KEY_PUBLIC_SIZE);

@@ -613,11 +613,11 @@ static struct conn_over over(struct quic_conn *c, int error)
     return o;
 }
 
-size_t engine_close(struct quic_conn *c, const struct conn_over *o, uint64_t now_ns, uint8_t *out,
-                    size_t size)
+bool engine_close(struct quic_conn *c, const struct conn_over *o, uint64_t now_ns, uint8_t *out,
+                  size_t size, struct quic_batch *ret)
 {
     ngtcp2_connection_close_error e;
-    ngtcp2_pkt_info info;
+    ngtcp2_pkt_info info = {0};
     ngtcp2_path_storage ps;
     ngtcp2_conn *q = c->engine->q;
     ngtcp2_path_storage_zero(&ps);
@@ -630,7 +630,11 @@ size_t engine_close(struct quic_conn *c, const struct conn_over *o, uint64_t now
     else
         ngtcp2_connection_close_error_set_transport_error_liberr(&e, o->error, NULL, 0);
     ngtcp2_ssize n = ngtcp2_conn_write_connection_close(q, &ps.path, &info, out, size, &e, now_ns);
-    return n > 0 ? (size_t)n : 0;
+    if (n <= 0)
+        return false;
+    *ret = (struct quic_batch){.data = out, .len = (size_t)n, .size = (size_t)n};
+    path_read(&ps.path, ret);
+    return true;
 }
 
 /* --- datagrams and time --- */

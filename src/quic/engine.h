@@ -63,9 +63,9 @@ bool engine_timer(struct quic_conn *c, uint64_t now_ns, struct conn_over *ret);
 enum engine_wrote { ENGINE_WROTE, ENGINE_FULL /* send had enough */, ENGINE_OVER };
 enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn_over *ret);
 
-/* The packet that tells the peer; its length, or 0. */
-size_t engine_close(struct quic_conn *c, const struct conn_over *o, uint64_t now_ns, uint8_t *out,
-                    size_t size);
+/* The packet that tells the peer: written to out, and *ret is it with its addresses. false: there is none. */
+bool engine_close(struct quic_conn *c, const struct conn_over *o, uint64_t now_ns, uint8_t *out,
+                  size_t size, struct quic_batch *ret);
 
 uint64_t engine_expiry(const struct quic_conn *c);
 uint64_t engine_pto_ns(const struct quic_conn *c);

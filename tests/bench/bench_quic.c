@@ -1,7 +1,7 @@
 /*
  * bench_quic: QUIC between two processes on the loopback interface, beside plain TCP in the same run.
  *
- * usage: bench_quic [ROUNDS]
+ * usage: bench_quic [ROUNDS [MIB]]
  *
  * Prints the median time of a handshake, the median round trip of 256 bytes (a new stream for each call),
  * and what one stream carries.
@@ -29,7 +29,7 @@ enum {
     ROUNDS = 3,
     SAMPLES_MAX = 20000,
 };
-static const uint64_t bulk_bytes = 400 << 20;
+static uint64_t bulk_bytes = 400 << 20;
 static const char *const alpns[] = {"bench-echo", "bench-sink"};
 
 static void check(bool ok, const char *what)
@@ -359,6 +359,8 @@ static struct result measure_tcp(void)
 int main(int argc, char **argv)
 {
     int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS;
+    if (argc > 2)
+        bulk_bytes = strtoull(argv[2], NULL, 10) << 20;
     check(bulk_bytes % PIECE == 0, "whole pieces");
     for (int i = 0; i < rounds; i++) {
         struct result t = measure_tcp(), q = measure_quic();

@@ -53,13 +53,20 @@ static void limits(struct endpoint_config *c)
     c->retry_above = 2;
 }
 
+/* So many bytes, or what is left. */
+static size_t left_of(const struct cursor *c, size_t len)
+{
+    size_t left = cursor_left(c);
+    return MIN(len, left);
+}
+
 static void pending_read(struct pending *p, struct cursor *c)
 {
     p->level = cursor_u8(c) % 3;
     p->at = cursor_u8(c) & 0x3f;
     p->alone = p->at & 1;
     p->at >>= 1;
-    p->frames = cursor_bytes(c, MIN(cursor_u8(c), cursor_left(c)));
+    p->frames = cursor_bytes(c, left_of(c, cursor_u8(c)));
 }
 
 /* What an application may do at any time. */
@@ -98,13 +105,13 @@ static void step(struct evil *v, struct net_node *b, struct pending *p, struct c
     uint8_t what = cursor_u8(c);
     switch (what % 6) {
     case 0: {
-        struct str d = cursor_bytes(c, MIN(cursor_u16(c) % DATAGRAM_MAX, cursor_left(c)));
+        struct str d = cursor_bytes(c, left_of(c, cursor_u16(c) % DATAGRAM_MAX));
         quic_net_inject(&net, &other, &b->addr, d.ptr, d.len);
         break;
     }
     case 1: /* an Initial, or what looks like one, of full size */ {
         uint8_t full[1200] = {0xc0, 0, 0, 0, 1, 8};
-        struct str d = cursor_bytes(c, MIN(cursor_u8(c), cursor_left(c)));
+        struct str d = cursor_bytes(c, left_of(c, cursor_u8(c)));
         memcpy(full + (what & 8 ? 0 : 6), d.ptr, d.len);
         quic_net_inject(&net, &other, &b->addr, full, sizeof full);
         break;

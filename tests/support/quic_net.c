@@ -61,7 +61,7 @@ static void enqueue(struct quic_net *n, struct net_packet p, const void *data)
 {
     if (n->queue_count == NET_QUEUE || rng_chance(&n->rng, n->loss_per_mille))
         return;
-    p.data = mem_dup(data, MAX(p.len, 1));
+    p.data = p.len > 0 ? mem_dup(data, p.len) : mem_new(1);
     p.order = n->sent_count++;
     uint64_t sent_ns = n->now_ns;
     if (n->bytes_per_s > 0) {

@@ -444,6 +444,44 @@ TEST(one_source_is_limited)
     quic_net_done(&net);
 }
 
+static void one_only(struct endpoint_config *c)
+{
+    c->conns_max = 1;
+}
+
+/* Whoever hears that its connection has ended dials again, at once. */
+static unsigned redial_count;
+
+static void redial(void *ctx, struct quic_conn *c, const struct quic_end *end)
+{
+    static const struct quic_addr any;
+    const char *alpn = "blixard-rpc/1";
+    struct net_node *a = ctx, *b = a + 1;
+    struct quic_conn *ret;
+    (void)c, (void)end;
+    if (endpoint_dial(a->e, b->key.public, &alpn, 1, &any, &b->addr, &a->grant, a, net.now_ns, &ret,
+                      NULL) == ST_OK)
+        redial_count++;
+}
+
+/* A connection that has ended stays for a while, but keeps nobody from another. */
+TEST(what_has_ended_gives_way)
+{
+    quic_net_init(&net, 17);
+    struct net_node *a = quic_net_add(&net, one_only), *b = quic_net_add(&net, one_only);
+    a->events.closed = redial;
+    quic_conn_close(quic_net_join(a, b), 0);
+    run_ms(2);
+    CHECK_EQ(0, redial_count); /* it is still there while that is told */
+    CHECK_EQ(1, endpoint_view(a->e).ending);
+    IGNORE(quic_net_dial(a, b, "blixard-raft/1"));
+    CHECK_EQ(0, endpoint_view(a->e).ending);
+    run_ms(100);
+    CHECK_EQ(2, a->open_count);
+    CHECK_EQ(2, b->open_count);
+    quic_net_done(&net);
+}
+
 static void few_streams(struct endpoint_config *c)
 {
     c->streams_max = 4;
