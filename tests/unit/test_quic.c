@@ -125,6 +125,28 @@ static void echo_some(struct quic_conn *c, size_t size, uint8_t first)
     CHECK(memcmp(data, buf_cstr(&r->got), size) == 0);
 }
 
+/* Datagrams say that they may be marked instead of dropped, for as long as the peer tells of the marks (RFC
+ * 9000 section 13.4). */
+static void count_marks(struct quic_net *n, const struct net_packet *p, void *ctx)
+{
+    (void)n;
+    ((unsigned *)ctx)[p->ecn]++;
+}
+
+TEST(datagrams_can_be_marked)
+{
+    unsigned marks[4] = {0};
+    quic_net_init(&net, 7);
+    struct net_node *a = quic_net_add(&net, NULL), *b = quic_net_add(&net, NULL);
+    b->echo = true;
+    net.watch = count_marks;
+    net.watch_ctx = marks;
+    echo_some(quic_net_join(a, b), 200000, 1);
+    CHECK(marks[2] > 100 && marks[2] > 10 * marks[0]); /* ECT(0) */
+    CHECK_EQ(0, marks[1] + marks[3]);
+    quic_net_done(&net);
+}
+
 /* Whatever the network does, bytes come whole, in order, once. */
 static void bad_network(uint64_t seed, uint32_t loss, uint32_t twice, uint64_t jitter_ms)
 {
