@@ -182,7 +182,7 @@ struct net_stream *quic_net_stream(struct quic_stream *s)
         return r;
     require(v->stream_count < NET_STREAMS);
     r = &v->stream[v->stream_count++];
-    *r = (struct net_stream){.s = s, .ours = quic_stream_ours(s)};
+    *r = (struct net_stream){.s = s, .id = quic_stream_id(s), .ours = quic_stream_ours(s)};
     buf_init(&r->got, STREAM_BYTES_MAX);
     quic_stream_set_ctx(s, r);
     return r;

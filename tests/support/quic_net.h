@@ -16,6 +16,7 @@ enum { NET_NODES = 4, NET_STREAMS = 600, NET_QUEUE = 4096 };
 /* What came of a stream. */
 struct net_stream {
     struct quic_stream *s; /* NULL once it is closed */
+    uint64_t id;
     struct buf got;
     bool ours, fin, was_reset, stopped, closed;
     uint64_t code;

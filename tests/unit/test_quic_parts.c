@@ -126,7 +126,7 @@ static void sendq_as_array(struct tape *t)
 
 TEST(the_send_queue_keeps_bytes)
 {
-    prop_run(sendq_as_array, 1, 2000);
+    prop_run(sendq_as_array, 1, 200);
 }
 
 static struct gate gate_of(uint32_t half_open_max, uint32_t retry_above, uint32_t per_source_s)

@@ -1,6 +1,8 @@
 /* Endpoints on real sockets of the loopback interface, driven by one event loop. */
-#include <fcntl.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/units.h"
@@ -24,6 +26,28 @@ struct end {
     uint64_t sent, got;
     bool fin;
 };
+
+/* The system's call, in the place of libc's, which can be told to fail. */
+static struct {
+    unsigned every; /* each so many calls; 0: none */
+    unsigned calls;
+    int err;
+    bool segments; /* calls with several datagrams in one */
+} failing;
+
+int sendmmsg(int fd, struct mmsghdr *m, unsigned count, int flags)
+{
+    bool fails = failing.every > 0 && ++failing.calls % failing.every == 0;
+    if (failing.segments && m->msg_hdr.msg_iov->iov_len > ENDPOINT_DATAGRAM_MAX) {
+        errno = EIO;
+        return -1;
+    }
+    if (fails) {
+        errno = failing.err;
+        return -1;
+    }
+    return (int)syscall(SYS_sendmmsg, fd, m, count, flags);
+}
 
 static struct loop *loop;
 static struct entropy entropy;
@@ -185,7 +209,9 @@ static void echo_over(const char *server, const char *client, const char *to, bo
     turn_until(&a.fin);
     CHECK_EQ(BULK, a.got);
     CHECK_EQ(BULK, b.got);
-    if (segments && udp_view(a.u).segments) /* several datagrams with each call */
+    if (failing.every > 0)
+        CHECK(failing.err == EAGAIN ? udp_view(a.u).full > 20 : udp_view(a.u).lost > 20);
+    else if (segments && udp_view(a.u).segments) /* several datagrams with each call */
         CHECK(udp_view(a.u).send_calls * 2 < endpoint_view(a.e).count.datagrams_out);
     quic_conn_close(a.c, 0);
     udp_poke(a.u);
@@ -214,6 +240,36 @@ TEST(a_socket_of_ipv6_takes_ipv4)
 TEST(without_segments_it_goes_too)
 {
     echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", false);
+}
+
+/* A socket that is full is waited for, and what it did not take is not lost. */
+TEST(a_full_socket_is_waited_for)
+{
+    failing.every = 3;
+    failing.err = EAGAIN;
+    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
+}
+
+TEST(a_full_socket_is_waited_for_without_segments)
+{
+    failing.every = 3;
+    failing.err = EAGAIN;
+    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", false);
+}
+
+/* A datagram that cannot be sent is a lost one, no more. */
+TEST(an_error_of_sending_is_a_loss)
+{
+    failing.every = 20;
+    failing.err = EPERM;
+    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
+}
+
+/* A network device that cannot cut batches into datagrams says so at the first of them. */
+TEST(segments_are_given_up_where_they_fail)
+{
+    failing.segments = true;
+    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
 }
 
 /* The answer comes from the address that was asked, not from another of this machine. */
