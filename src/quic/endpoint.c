@@ -255,16 +255,26 @@ static void heard_ending(struct quic_conn *c, const struct quic_addr *local, siz
         answer(c->e, local, &c->remote, c->last, c->last_len);
 }
 
-/* Streams that were refused a write and now have room for it, and for some more. */
+/* Streams that were refused a write and now have room for it, and for some more. Each is taken out before it
+ * is told, since the application may then cut off any other. */
 static void feed(struct quic_conn *c)
 {
     struct endpoint *e = c->e;
+    struct list asking;
+    list_init(&asking);
     LIST_EACH(it, &c->hungry) {
-        struct quic_stream *s = CONTAINER_OF(it, struct quic_stream, hungry);
-        if (quic_stream_room(s) < s->wanted || sendq_held(&s->out) > e->config.stream_send_max / 2)
-            continue;
+        list_cut(it);
+        list_push(&asking, it);
+    }
+    while (!list_empty(&asking)) {
+        struct quic_stream *s = CONTAINER_OF(asking.next, struct quic_stream, hungry);
         list_cut(&s->hungry);
-        e->events->stream_room(e->events->ctx, s);
+        bool fed = quic_stream_room(s) >= s->wanted &&
+                   sendq_held(&s->out) <= e->config.stream_send_max / 2;
+        if (fed)
+            e->events->stream_room(e->events->ctx, s);
+        else
+            list_push(&c->hungry, &s->hungry);
     }
 }
 

@@ -269,6 +269,8 @@ int engine_on_key(gnutls_session_t tls)
 static void opened(struct quic_conn *c)
 {
     ngtcp2_conn *q = c->engine->q;
+    if (c->close_wanted)
+        return;
     if (c->grant.window > QUIC_FIRST_WINDOW)
         ngtcp2_conn_extend_max_offset(q, c->grant.window - QUIC_FIRST_WINDOW);
     if (c->grant.keep_alive_ms > 0)

@@ -34,7 +34,7 @@ struct quic_pool_config {
 };
 void quic_pool_config_init(struct quic_pool_config *c); /* e, self and seed are still to be set */
 
-/* Told from within the calls of this header that are given a time. */
+/* Told from within the calls of this header that are given a time. The link is not dropped in them. */
 struct quic_pool_events {
     /* quic_link_conn() is another than before. */
     void (*up)(void *ctx, struct quic_link *l);

@@ -296,6 +296,35 @@ TEST(the_queue_of_a_connection_is_bounded)
     quic_net_done(&net);
 }
 
+/* Whoever is told of room may cut off another that waits for it. */
+static struct net_stream *other_of[2];
+
+static void cut_the_other(void *ctx, struct quic_stream *s)
+{
+    (void)ctx;
+    quic_net_stream(s)->rooms++;
+    quic_stream_abort(other_of[quic_net_stream(s) == other_of[0]]->s, 1);
+}
+
+TEST(room_for_one_may_be_the_end_of_another)
+{
+    static uint8_t data[10000];
+    quic_net_init(&net, 54);
+    struct net_node *a = quic_net_add(&net, few), *b = quic_net_add(&net, few);
+    a->events.stream_room = cut_the_other;
+    struct quic_conn *c = quic_net_join(a, b);
+    struct net_stream *x = quic_net_open(c);
+    other_of[0] = quic_net_open(c);
+    other_of[1] = quic_net_open(c);
+    write_all(x, data, sizeof data, false);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(ST_LIMIT,
+                 quic_stream_write(other_of[i]->s, (struct str){(char *)data, 6000}, false, NULL));
+    CHECK(!quic_net_run(&net, 200, NULL, NULL));
+    CHECK_EQ(1, other_of[0]->rooms + other_of[1]->rooms);
+    quic_net_done(&net);
+}
+
 /* As many streams as are allowed; the next one waits until one is over. */
 TEST(streams_are_counted)
 {
