@@ -60,7 +60,7 @@ static void fill(struct endpoint *e, void *out, size_t len)
 }
 
 enum status endpoint_new(const struct endpoint_config *c, const struct endpoint_events *events,
-                         endpoint_send_fn *send, void *send_ctx, struct endpoint **ret,
+                         const struct endpoint_driver *driver, struct endpoint **ret,
                          struct fault *why)
 {
     require(c->key && c->entropy && c->alpn_count <= ENDPOINT_ALPNS_MAX);
@@ -74,8 +74,7 @@ enum status endpoint_new(const struct endpoint_config *c, const struct endpoint_
     e->config = *c;
     e->config.key = NULL;
     e->events = events;
-    e->send = send;
-    e->send_ctx = send_ctx;
+    e->driver = *driver;
     e->tls = tls;
     reset_secret(c->key, e->reset_secret);
     fill(e, e->token_secret, sizeof e->token_secret);
@@ -99,8 +98,13 @@ enum status endpoint_new(const struct endpoint_config *c, const struct endpoint_
 
 void conn_dirty(struct quic_conn *c)
 {
-    if (c->phase != CONN_ENDING && list_empty(&c->dirty))
-        list_push(&c->e->dirty, &c->dirty);
+    struct endpoint *e = c->e;
+    if (c->phase == CONN_ENDING || !list_empty(&c->dirty))
+        return;
+    bool first = list_empty(&e->dirty);
+    list_push(&e->dirty, &c->dirty);
+    if (first && !e->busy && e->driver.wake)
+        e->driver.wake(e->driver.ctx);
 }
 
 static struct quic_conn *conn_new(struct endpoint *e, bool dialed, const struct quic_addr *local,
@@ -160,7 +164,7 @@ static void say_close(struct quic_conn *c, const struct conn_over *o)
     c->last = mem_dup(packet, b.len);
     c->last_len = b.len;
     e->count.datagrams_out++;
-    IGNORE(e->send(e->send_ctx, &b)); /* full: it is lost, as datagrams are */
+    IGNORE(e->driver.send(e->driver.ctx, &b)); /* full: it is lost, as datagrams are */
 }
 
 static void tell_closed(struct quic_conn *c, const struct conn_over *o, bool was_open)
@@ -243,7 +247,7 @@ static void answer(struct endpoint *e, const struct quic_addr *local,
     struct quic_batch b = {
         .local = *local, .remote = *remote, .data = packet, .len = len, .size = len};
     e->count.datagrams_out++;
-    IGNORE(e->send(e->send_ctx, &b)); /* full: it is lost, as datagrams are */
+    IGNORE(e->driver.send(e->driver.ctx, &b)); /* full: it is lost, as datagrams are */
 }
 
 /* Somebody goes on with a connection that has ended: say so again, less and less often. */
@@ -379,12 +383,10 @@ static void input_lost(struct endpoint *e, const struct engine_head *h,
     answer(e, local, remote, packet, len);
 }
 
-void endpoint_input(struct endpoint *e, const struct quic_addr *local,
-                    const struct quic_addr *remote, uint8_t ecn, struct str datagram,
-                    uint64_t now_ns)
+static void input(struct endpoint *e, const struct quic_addr *local, const struct quic_addr *remote,
+                  uint8_t ecn, struct str datagram)
 {
     uint8_t packet[ANSWER_MAX];
-    at(e, now_ns);
     e->count.datagrams_in++;
     struct engine_head h = engine_peek(datagram);
     struct list *owner = NULL;
@@ -409,12 +411,23 @@ void endpoint_input(struct endpoint *e, const struct quic_addr *local,
     }
 }
 
+void endpoint_input(struct endpoint *e, const struct quic_addr *local,
+                    const struct quic_addr *remote, uint8_t ecn, struct str datagram,
+                    uint64_t now_ns)
+{
+    at(e, now_ns);
+    e->busy = true;
+    input(e, local, remote, ecn, datagram);
+    e->busy = false;
+}
+
 /* --- time, and what goes out --- */
 
 void endpoint_timer(struct endpoint *e, uint64_t now_ns)
 {
     struct conn_over o;
     at(e, now_ns);
+    e->busy = true;
     while (heap_first_key(&e->due) <= e->now_ns) {
         struct quic_conn *c = CONTAINER_OF(heap_first(&e->due), struct quic_conn, due);
         heap_cut(&e->due, &c->due);
@@ -425,12 +438,15 @@ void endpoint_timer(struct endpoint *e, uint64_t now_ns)
         else
             conn_end(c, &o);
     }
+    e->busy = false;
 }
 
 void endpoint_flush(struct endpoint *e, uint64_t now_ns)
 {
+    enum engine_wrote w = ENGINE_WROTE;
     at(e, now_ns);
-    while (!list_empty(&e->dirty)) {
+    e->busy = true;
+    while (!list_empty(&e->dirty) && w != ENGINE_FULL) {
         struct quic_conn *c = CONTAINER_OF(e->dirty.next, struct quic_conn, dirty);
         struct conn_over o = {.status = c->close_code == 0 ? ST_OK : ST_CANCELLED,
                               .code = c->close_code,
@@ -438,19 +454,18 @@ void endpoint_flush(struct endpoint *e, uint64_t now_ns)
                               .say = true,
                               .linger = true};
         list_cut(&c->dirty);
-        enum engine_wrote w = c->close_wanted ? ENGINE_OVER : engine_write(c, e->now_ns, &o);
+        w = c->close_wanted ? ENGINE_OVER : engine_write(c, e->now_ns, &o);
         if (w == ENGINE_OVER) {
             conn_end(c, &o);
             continue;
         }
         /* What is due now it may do only once now has passed: with a clock that stands still in between
          * it would be asked for ever. */
-        heap_put(&e->due, &c->due, MAX(engine_expiry(c), e->now_ns + 1));
-        if (w == ENGINE_FULL) {
+        heap_put(&e->due, &c->due, MAX(engine_expiry(c, e->now_ns), e->now_ns + 1));
+        if (w == ENGINE_FULL)
             conn_dirty(c);
-            return;
-        }
     }
+    e->busy = false;
 }
 
 uint64_t endpoint_expiry(const struct endpoint *e)

@@ -96,10 +96,21 @@ struct quic_batch {
  * endpoint. */
 typedef bool endpoint_send_fn(void *ctx, const struct quic_batch *b);
 
-/* events and send are kept. Returns ST_INTERNAL when the TLS library cannot do what we need. */
+/* Something was asked of the endpoint outside of input, timer and flush: it wants a flush, soon. */
+typedef void endpoint_wake_fn(void *ctx);
+
+/* How it reaches the world; all kept. */
+struct endpoint_driver {
+    endpoint_send_fn *send;
+    endpoint_wake_fn *wake; /* may be NULL, for who looks at endpoint_expiry() anyway */
+    void *ctx;
+};
+
+/* events are kept. Returns ST_INTERNAL when the TLS library cannot do what we need. */
 MUST_USE enum status endpoint_new(const struct endpoint_config *c,
-                                  const struct endpoint_events *events, endpoint_send_fn *send,
-                                  void *send_ctx, struct endpoint **ret, struct fault *why);
+                                  const struct endpoint_events *events,
+                                  const struct endpoint_driver *driver, struct endpoint **ret,
+                                  struct fault *why);
 /* Drops all that is left without a word to anybody, and without events. NULL is fine. */
 void endpoint_free(struct endpoint *e);
 

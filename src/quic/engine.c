@@ -664,9 +664,12 @@ bool engine_timer(struct quic_conn *c, uint64_t now_ns, struct conn_over *ret)
     return false;
 }
 
-uint64_t engine_expiry(const struct quic_conn *c)
+/* With nothing to be sent the pacer's next turn is of no interest, and nothing else minds a millisecond: so
+ * whoever exchanges small messages is not woken after each. */
+uint64_t engine_expiry(const struct quic_conn *c, uint64_t now_ns)
 {
-    return ngtcp2_conn_get_expiry(c->engine->q);
+    uint64_t at_ns = ngtcp2_conn_get_expiry(c->engine->q);
+    return list_empty(&c->ready) ? MAX(at_ns, now_ns + UNITS_NS_PER_MS) : at_ns;
 }
 
 uint64_t engine_pto_ns(const struct quic_conn *c)
@@ -770,14 +773,14 @@ enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn
             b.len += len;
         } else {
             if (b.len > 0) {
-                more = e->send(e->send_ctx, &b);
+                more = e->driver.send(e->driver.ctx, &b);
                 memmove(e->tx, e->tx + b.len, len);
             }
             b = one;
         }
         if (b.len > 0 && (len < b.size || b.len + packet_max > STATE_TX_SIZE - 1 ||
                           b.len / b.size >= ENDPOINT_BATCH_MAX)) {
-            more = e->send(e->send_ctx, &b) && more;
+            more = e->driver.send(e->driver.ctx, &b) && more;
             b.len = 0;
         }
     }
@@ -786,7 +789,7 @@ enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn
         list_push(&c->ready, it);
     }
     if (b.len > 0)
-        more = e->send(e->send_ctx, &b) && more;
+        more = e->driver.send(e->driver.ctx, &b) && more;
     if (n < 0) {
         *ret = over(c, (int)n);
         return ENGINE_OVER;

@@ -67,7 +67,7 @@ enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn
 bool engine_close(struct quic_conn *c, const struct conn_over *o, uint64_t now_ns, uint8_t *out,
                   size_t size, struct quic_batch *ret);
 
-uint64_t engine_expiry(const struct quic_conn *c);
+uint64_t engine_expiry(const struct quic_conn *c, uint64_t now_ns);
 uint64_t engine_pto_ns(const struct quic_conn *c);
 uint64_t engine_rtt_ns(const struct quic_conn *c);
 

@@ -19,8 +19,8 @@ enum {
 struct endpoint {
     struct endpoint_config config;
     const struct endpoint_events *events;
-    endpoint_send_fn *send;
-    void *send_ctx;
+    struct endpoint_driver driver;
+    bool busy; /* in input, timer or flush */
     struct tls *tls;
     uint8_t reset_secret[STATE_SECRET_SIZE]; /* follows from the key: survives a restart */
     uint8_t token_secret[STATE_SECRET_SIZE];

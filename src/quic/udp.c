@@ -26,7 +26,7 @@ struct udp {
     struct loop *loop;
     struct endpoint *e;
     int fd, timer_fd;
-    struct loop_source *io, *timer, *post;
+    struct loop_source *io, *timer, *soon;
     struct quic_addr bound;
     uint8_t family; /* of the socket */
     uint64_t armed_ns;
@@ -174,7 +174,7 @@ static bool push(struct udp *u, struct quic_batch *b)
     return true;
 }
 
-bool udp_send(void *ctx, const struct quic_batch *b)
+static bool send_batch(void *ctx, const struct quic_batch *b)
 {
     struct udp *u = ctx;
     if (u->kept.len > 0) {
@@ -195,14 +195,15 @@ bool udp_send(void *ctx, const struct quic_batch *b)
 
 /* --- time --- */
 
-static void arm(struct udp *u)
+/* One that comes too early costs a look; to set it again costs a call of the system, with every datagram. */
+static void arm(struct udp *u, uint64_t now_ns)
 {
-    uint64_t at_ns = u->kept.len > 0 ? UINT64_MAX : endpoint_expiry(u->e);
-    if (at_ns == u->armed_ns)
+    uint64_t at_ns = u->kept.len > 0 ? UINT64_MAX : MAX(endpoint_expiry(u->e), 1);
+    bool early = u->armed_ns > now_ns && u->armed_ns <= at_ns;
+    if (early)
         return;
     struct itimerspec t = {0}; /* all zero: off */
     if (at_ns != UINT64_MAX) {
-        at_ns = MAX(at_ns, 1);
         t.it_value.tv_sec = (time_t)(at_ns / UNITS_NS_PER_S);
         t.it_value.tv_nsec = (long)(at_ns % UNITS_NS_PER_S);
     }
@@ -216,7 +217,7 @@ static void go_on(struct udp *u)
     endpoint_timer(u->e, now_ns);
     if (u->kept.len == 0)
         endpoint_flush(u->e, now_ns);
-    arm(u);
+    arm(u, now_ns);
 }
 
 static void on_timer(void *ctx, uint32_t events)
@@ -227,17 +228,23 @@ static void on_timer(void *ctx, uint32_t events)
     go_on(u);
 }
 
-/* Something was asked of the endpoint elsewhere. */
-static void on_post(void *ctx)
+static void on_soon(void *ctx)
 {
-    struct udp *u = ctx;
-    if (u->kept.len == 0 && endpoint_expiry(u->e) != u->armed_ns)
-        go_on(u);
+    go_on(ctx);
 }
 
-void udp_poke(struct udp *u)
+/* Something was asked of the endpoint in an event of somebody else's: what else that event asks for goes
+ * out with it. */
+static void wake(void *ctx)
 {
-    on_post(u);
+    struct udp *u = ctx;
+    if (u->soon)
+        loop_defer_arm(u->soon);
+}
+
+struct endpoint_driver udp_driver(struct udp *u)
+{
+    return (struct endpoint_driver){send_batch, wake, u};
 }
 
 /* --- in --- */
@@ -414,9 +421,9 @@ enum status udp_start(struct udp *u, struct endpoint *e, struct fault *why)
     if (s == ST_OK)
         s = loop_io_open(u->loop, u->timer_fd, EPOLLIN, on_timer, u, &u->timer, why);
     if (s == ST_OK)
-        s = loop_post_open(u->loop, on_post, u, &u->post, why);
+        s = loop_defer_open(u->loop, on_soon, u, &u->soon, why);
     if (s == ST_OK)
-        arm(u);
+        loop_defer_arm(u->soon);
     return s;
 }
 
@@ -424,7 +431,7 @@ void udp_close(struct udp *u)
 {
     if (!u)
         return;
-    loop_source_close(u->post);
+    loop_source_close(u->soon);
     loop_source_close(u->timer);
     loop_source_close(u->io);
     close_fd(&u->timer_fd);

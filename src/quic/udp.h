@@ -6,7 +6,7 @@
  * full socket is waited for. Datagrams carry their local address and ECN bits both ways, and are
  * never fragmented.
  *
- *     udp_open(loop, &bind, &u); endpoint_new(..., udp_send, u, &e); udp_start(u, e);
+ *     udp_open(loop, &bind, &u); d = udp_driver(u); endpoint_new(..., &d, &e); udp_start(u, e);
  *     ...
  *     udp_close(u); endpoint_free(e);
  */
@@ -26,14 +26,10 @@ MUST_USE enum status udp_open(struct loop *l, const struct quic_addr *bind, stru
                               struct fault *why);
 void udp_close(struct udp *u); /* NULL is fine */
 
-/* Drive e, from now on and after each event of the loop in which something was asked of it. */
+/* Drive e from now on. */
 MUST_USE enum status udp_start(struct udp *u, struct endpoint *e, struct fault *why);
 
-/* Something was asked of the endpoint outside of all events, as before the loop runs. */
-void udp_poke(struct udp *u);
-
-/* For endpoint_new(): ctx is the struct udp. */
-bool udp_send(void *ctx, const struct quic_batch *b);
+struct endpoint_driver udp_driver(struct udp *u); /* for endpoint_new() */
 
 /* false: one datagram by one, as where the kernel cannot cut batches into datagrams. */
 void udp_use_segments(struct udp *u, bool use);

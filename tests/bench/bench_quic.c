@@ -205,9 +205,10 @@ static void open_end(struct bench *b, uint8_t seed_byte, uint8_t public[KEY_PUBL
     c.alpns = alpns;
     c.alpn_count = ARRAY_COUNT(alpns);
     c.handshakes_per_s = 1000000;
-    check(loop_open(&b->loop, &why) == ST_OK && udp_open(b->loop, &bind, &b->u, &why) == ST_OK &&
-              endpoint_new(&c, &ev, udp_send, b->u, &b->e, &why) == ST_OK &&
-              udp_start(b->u, b->e, &why) == ST_OK,
+    check(loop_open(&b->loop, &why) == ST_OK && udp_open(b->loop, &bind, &b->u, &why) == ST_OK,
+          why.text);
+    struct endpoint_driver d = udp_driver(b->u);
+    check(endpoint_new(&c, &ev, &d, &b->e, &why) == ST_OK && udp_start(b->u, b->e, &why) == ST_OK,
           why.text);
     memcpy(public, key.public, KEY_PUBLIC_SIZE);
     key_done(&key);
@@ -216,7 +217,6 @@ static void open_end(struct bench *b, uint8_t seed_byte, uint8_t public[KEY_PUBL
 static void run(struct bench *b)
 {
     struct fault why;
-    udp_poke(b->u);
     check(loop_run(b->loop, &why) == ST_OK, "the loop");
 }
 

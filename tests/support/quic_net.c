@@ -291,8 +291,9 @@ static void on_stream_closed(void *ctx, struct quic_stream *s)
 static void start(struct net_node *v)
 {
     struct fault why = {0};
+    struct endpoint_driver driver = {.send = send_batch, .ctx = v};
     v->config.key = &v->key;
-    if (endpoint_new(&v->config, &v->events, send_batch, v, &v->e, &why) != ST_OK)
+    if (endpoint_new(&v->config, &v->events, &driver, &v->e, &why) != ST_OK)
         fail("%s", why.text);
 }
 
