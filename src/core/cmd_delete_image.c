@@ -10,7 +10,7 @@
 
 enum { NAMED_MAX = 5 };
 
-/* Does another ready image of the project have the same content, which VMs could start from? */
+/* Does another ready image of the project have the same content on the same node, which VMs could start from? */
 static bool has_twin(const struct txn *t, const struct object *o)
 {
     struct ikey prefix;
@@ -22,15 +22,28 @@ static bool has_twin(const struct txn *t, const struct object *o)
     const struct map *m = &t->c->derived.image_by_digest;
     for (bool more = ikey_first(m, &prefix, &key, &value); more;
          more = ikey_next(m, &prefix, &key, &value))
-        if (value != o)
+        if (value != o && object_image(value)->node == object_image(o)->node)
             return true;
     return false;
 }
 
+/* The VM after `uid` that starts from the files of this image, or NULL. */
+static struct object *next_user(const struct txn *t, const struct object *o, const char *uid)
+{
+    const Pb__Image *image = object_image(o);
+    struct object *vm = NULL;
+    if (!image->digest)
+        return NULL;
+    do {
+        vm = cluster_vm_of_image(t->c, object_project_name(o), image->digest, uid);
+        uid = vm ? object_uid(vm) : NULL;
+    } while (vm && object_vm(vm)->status->node != image->node);
+    return vm;
+}
+
 static enum status check_unused(const struct txn *t, const struct object *o, struct fault *why)
 {
-    const char *project = object_project_name(o), *digest = object_image(o)->digest;
-    struct object *vm = digest ? cluster_vm_of_image(t->c, project, digest, "") : NULL;
+    struct object *vm = next_user(t, o, "");
     if (!vm || has_twin(t, o))
         return ST_OK;
     char users[NAMED_MAX * 66 + 16] = "";
@@ -38,7 +51,7 @@ static enum status check_unused(const struct txn *t, const struct object *o, str
     for (; vm && count < NAMED_MAX; count++) {
         len += (size_t)snprintf(users + len, sizeof users - len, "%s%s", count ? ", " : "",
                                 object_name(vm));
-        vm = cluster_vm_of_image(t->c, project, digest, object_uid(vm));
+        vm = next_user(t, o, object_uid(vm));
     }
     enum status s = fault_set(why, ST_IN_USE, "image %s is in use by vm %s%s", object_name(o),
                               users, vm ? " and others" : "");

@@ -393,6 +393,28 @@ TEST(image_with_a_twin_may_go_while_used)
     world_done(&w);
 }
 
+/* A VM starts from the files on its own machine. */
+TEST(image_of_another_node_is_no_twin_and_is_used_by_nobody_here)
+{
+    struct world w;
+    struct kit_node node;
+    struct kit_image image;
+    struct kit_ready ready;
+    world_start(&w);
+    kit_node(&node, WORLD_FREE + 9, "n2");
+    CHECK_EQ(ST_OK, world_node(&w, &node));
+    kit_image(&image, WORLD_FREE, "far");
+    image.m.node = 2;
+    CHECK_EQ(ST_OK, world_image(&w, &image));
+    kit_ready(&ready, WORLD_FREE, PB__IMAGE_KIND__IMAGE_INITRAMFS, WORLD_IMAGE);
+    ready.m.node = 2;
+    CHECK_EQ(ST_OK, world_ready(&w, &ready));
+    world_vm_stopped(&w, WORLD_FREE + 1, "web");
+    CHECK_EQ(ST_IN_USE, world_delete(&w, "image", WORLD_IMAGE, WORLD_OP(50)));
+    CHECK_EQ(ST_OK, world_delete(&w, "image", WORLD_FREE, WORLD_OP(51)));
+    world_done(&w);
+}
+
 TEST(image_build_can_be_cancelled)
 {
     struct world w;
