@@ -38,6 +38,26 @@ void cluster_free(struct cluster *c)
     free(c);
 }
 
+static struct object *last_object(const struct cluster *c)
+{
+    for (size_t i = 0; i < OBJECT_KIND_COUNT; i++)
+        if (c->table[i].count)
+            return c->table[i].items[c->table[i].count - 1];
+    return NULL;
+}
+
+bool cluster_free_some(struct cluster *c, size_t count)
+{
+    plan_drop(c->next); /* it points at objects */
+    for (struct object *o; (o = last_object(c)); count--) {
+        if (count == 0)
+            return false;
+        object_unref(cluster_take(c, o));
+    }
+    cluster_free(c);
+    return true;
+}
+
 /* --- change --- */
 
 struct object *cluster_put(struct cluster *c, struct object *o)

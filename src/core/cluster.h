@@ -31,6 +31,9 @@ struct cluster *cluster_new(void);
 /* With other limits, copied: for tests of what a full table does. All replicas must have the same. */
 struct cluster *cluster_new_limits(const struct limits *l);
 void cluster_free(struct cluster *c); /* NULL is fine */
+/* The same a piece at a time, since it takes long when there is much: at most `count` objects are dropped. True when c
+ * is gone. c is not to be used for anything else any more. */
+bool cluster_free_some(struct cluster *c, size_t count);
 
 /* --- apply --- */
 
@@ -156,3 +159,5 @@ MUST_USE enum status cluster_restore_end(struct cluster_restore *r, struct clust
                                          uint64_t *ret_term, struct fault *why);
 /* Give it up instead. NULL is fine. */
 void cluster_restore_free(struct cluster_restore *r);
+/* Likewise, but what was built so far is the caller's, to free. */
+MUST_USE struct cluster *cluster_restore_drop(struct cluster_restore *r);

@@ -224,6 +224,14 @@ void cluster_restore_free(struct cluster_restore *r)
     free(r);
 }
 
+struct cluster *cluster_restore_drop(struct cluster_restore *r)
+{
+    struct cluster *c = r->c;
+    r->c = NULL;
+    cluster_restore_free(r);
+    return c;
+}
+
 static enum status corrupt(struct fault *why, const char *what)
 {
     return fault_set(why, ST_CORRUPT, "%s", what);

@@ -204,6 +204,33 @@ TEST(snapshot_given_up_frees_what_it_held)
 
 /* --- damage --- */
 
+/* Half of a state, or all of it, goes a few objects at a time, whatever it has planned. */
+TEST(snapshot_that_is_dropped_is_freed_in_pieces)
+{
+    struct world w;
+    struct buf b;
+    full_world(&w);
+    take(&w, &b);
+    for (size_t len = 0; len <= b.len; len += 1 + b.len / 7) {
+        struct cluster_restore *r = cluster_restore_new();
+        CHECK_EQ(ST_OK, cluster_restore_add(r, (struct str){b.ptr, len}, NULL));
+        struct cluster *c = cluster_restore_drop(r);
+        while (!cluster_free_some(c, 3))
+            ;
+    }
+    struct cluster *c = NULL;
+    CHECK_EQ(ST_OK, restore(buf_view(&b), 1000, &c, NULL));
+    cluster_foresee(c, w.index + 1, buf_view(&w.packed));
+    size_t count = 0, turns = 0;
+    for (size_t i = 0; i < OBJECT_KIND_COUNT; i++)
+        count += cluster_count(c, (enum object_kind)i);
+    while (!cluster_free_some(c, 3))
+        turns++;
+    CHECK_EQ((count + 2) / 3 - 1, turns);
+    buf_done(&b);
+    world_done(&w);
+}
+
 TEST(snapshot_cut_short_is_refused)
 {
     struct world w;
