@@ -173,6 +173,12 @@ static void applied(struct node_watch *w, const struct apply_result *r)
         feed_applied(h);
 }
 
+/* Each feed finds out whether it missed some. */
+static void restored(struct node_watch *w)
+{
+    feed_applied(CONTAINER_OF(w, struct http, watch));
+}
+
 /* --- open and close --- */
 
 static struct MHD_Daemon *start_daemon(struct http *h)
@@ -219,6 +225,7 @@ enum status http_open(struct loop *l, int listen_fd, struct ops *o, const struct
     list_init(&h->feeds);
     list_init(&h->sockets);
     h->watch.applied = applied;
+    h->watch.restored = restored;
     node_watch_add(ops_node(o), &h->watch);
     h->mhd = start_daemon(h);
     enum status s =

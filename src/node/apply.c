@@ -74,6 +74,8 @@ void node_write_out(struct node *n)
         struct log_hard hard = {rd.hard.term, rd.hard.vote};
         if (rd.apply_count)
             n->apply_to = rd.apply[rd.apply_count - 1].index;
+        for (size_t i = 0; i < rd.message_count; i++)
+            node_send_raft(n, &rd.messages[i]);
         if (rd.token &&
             !append(n, rd.hard_changed ? &hard : NULL, rd.append, rd.append_count, rd.token))
             hold(n, &rd);
@@ -103,6 +105,11 @@ static void tell_watches(struct node *n, const struct apply_result *r)
 static void apply_command(struct node *n, const struct raft_entry *e)
 {
     struct apply_result *r = &n->result;
+    if (n->config.witness) { /* it holds no state */
+        n->command_bytes += e->data->len;
+        raft_applied(n->raft, e->index);
+        return;
+    }
     apply_result_done(r);
     n->command_index = e->index;
     n->command_term = e->term;
@@ -125,7 +132,7 @@ void node_foresee(struct node *n)
     apply_result_done(&n->result);
     struct raft_view v = raft_view(n->raft);
     uint64_t index = v.applied + 1;
-    if (n->dead || index <= n->apply_to || index > v.last)
+    if (n->dead || n->config.witness || index <= n->apply_to || index > v.last)
         return;
     const struct raft_entry *e = raft_entry_at(n->raft, index);
     if (e->type != RAFT_ENTRY_COMMAND)
@@ -149,5 +156,6 @@ void node_apply(struct node *n)
             raft_applied(n->raft, e.index);
             node_tell(n, &e, NULL);
         }
+        node_hash_applied(n, index);
     }
 }

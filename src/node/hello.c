@@ -1,6 +1,7 @@
 /*
  * hello: what a node does first. Once its state is as new as its log, it makes the cluster if there
- * is none, says what it is, and learns its number; then it looks at what runs on its machine.
+ * is none, says what it is, and learns its number; then it looks at what runs on its machine. A witness has nothing to
+ * say.
  */
 #include <stdio.h>
 
@@ -9,6 +10,11 @@
 
 enum { RETRY_MS = 100 };
 
+static void try_later(struct node *n)
+{
+    n->hello_retry_ms = node_now_ms(n) + RETRY_MS;
+}
+
 static void told(void *ctx, enum status s, const struct fault *why, const struct apply_result *r)
 {
     struct node *n = ctx;
@@ -16,7 +22,7 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
     n->hello_asked = false;
     n->busy = true;
     if (s != ST_OK) { /* of the log or of consensus: try again */
-        n->hello_retry_ms = node_now_ms(n) + RETRY_MS;
+        try_later(n);
         return;
     }
     if (n->hello == HELLO_INIT) {
@@ -26,8 +32,11 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
             return;
         }
     } else if (r->status == ST_OK) {
-        const struct object *o = cluster_find(n->cluster, OBJECT_NODE, r->uid);
-        ensure(o != NULL);
+        const struct object *o = cluster_node_by_key(n->cluster, n->facts->key);
+        if (!o) { /* it was removed again at once */
+            try_later(n);
+            return;
+        }
         n->number = object_node(o)->number;
         n->hello = HELLO_DONE;
         reconcile_begin(n);
@@ -43,10 +52,10 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
 static void ask(struct node *n, Pb__Command *cmd)
 {
     cmd->actor = n->actor;
-    if (node_propose(n, cmd, UINT64_MAX, told, n, NULL) == ST_OK)
+    if (node_propose_own(n, cmd, told, n, NULL) == ST_OK)
         n->hello_asked = true;
     else
-        n->hello_retry_ms = node_now_ms(n) + RETRY_MS;
+        try_later(n);
 }
 
 static void ask_init(struct node *n)
@@ -79,17 +88,29 @@ static void ask_self(struct node *n)
     ask(n, &cmd);
 }
 
-/* Everything that was committed before this start is applied. */
-static bool state_is_current(const struct node *n)
+bool node_state_is_current(const struct node *n)
 {
     struct raft_read read;
     return raft_read(n->raft, &read, NULL) == ST_OK && raft_view(n->raft).applied >= read.index;
 }
 
+/* Only the leader makes the cluster, and of several who led in turn, the first: apply sees to that. The others have
+ * something to say once it is there; that it is applied here shows that the state is as new as this start. */
+static void look(struct node *n)
+{
+    bool follows = n->ports.peers && !node_leads(n);
+    bool there = cluster_level(n->cluster) > 0;
+    if (n->hello == HELLO_INIT && follows && !n->hello_asked)
+        n->hello = HELLO_WAIT;
+    if (n->hello == HELLO_WAIT && (follows ? there : node_state_is_current(n)))
+        n->hello = there ? HELLO_SELF : HELLO_INIT;
+}
+
 void node_hello_step(struct node *n)
 {
-    if (n->hello == HELLO_WAIT && state_is_current(n))
-        n->hello = cluster_level(n->cluster) == 0 ? HELLO_INIT : HELLO_SELF;
+    if (n->config.witness)
+        return;
+    look(n);
     if (n->hello_asked || node_now_ms(n) < n->hello_retry_ms)
         return;
     if (n->hello == HELLO_INIT)

@@ -102,6 +102,9 @@ static void work(struct node_image *i)
         } else if (is_phase(i, PB__IMAGE_PHASE__IMAGE_DELETING) && !i->reporting) {
             remove_files(i, has_ready_outcome(i) ? i->outcome : object_image(i->object));
             set_outcome(i, NULL);
+        } else if (has_ready_outcome(i) && is_phase(i, PB__IMAGE_PHASE__IMAGE_READY) &&
+                   !i->reporting) { /* it was taken, though nobody told */
+            set_outcome(i, NULL);
         } else if (has_ready_outcome(i) && !is_phase(i, PB__IMAGE_PHASE__IMAGE_PENDING) &&
                    !i->reporting) { /* it was given up at the last moment */
             remove_files(i, i->outcome);
@@ -158,6 +161,9 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
     } else if (unfit && !i->reporting_progress && has_ready_outcome(i)) {
         remove_files(i, i->outcome);
         set_outcome(i, failed_outcome(&r->why));
+    } else if (s != ST_OK) { /* of the log or of consensus: the state did not see it */
+        retry_later(i, i->node->config.backoff_min_ms);
+        i->progressed |= i->reporting_progress;
     } else {
         retry_later(i, reconcile_backoff_ms(i->node, ++i->refusals));
     }
@@ -189,7 +195,7 @@ static void report(struct node_image *i)
     cmd.actor = n->actor;
     cmd.body_case = PB__COMMAND__BODY_IMAGE_REPORT;
     cmd.image_report = &m;
-    if (node_propose(n, &cmd, UINT64_MAX, told, i, NULL) != ST_OK) {
+    if (node_propose_own(n, &cmd, told, i, NULL) != ST_OK) {
         retry_later(i, n->config.backoff_min_ms);
         return;
     }
@@ -304,10 +310,9 @@ static void sweep(struct node *n)
     free(keep);
 }
 
-void images_begin(struct node *n)
+/* Nothing else is left to do but for these. */
+static void follow_undone(struct node *n)
 {
-    n->images.begun = true;
-    sweep(n);
     MAP_EACH(cluster_table(n->cluster, OBJECT_IMAGE), uid, value) {
         const Pb__Image *image = object_image(value);
         bool undone = image->phase == PB__IMAGE_PHASE__IMAGE_PENDING ||
@@ -315,6 +320,13 @@ void images_begin(struct node *n)
         if (undone && is_ours(n, value))
             set_object(get(n, image->meta->uid), value);
     }
+}
+
+void images_begin(struct node *n)
+{
+    n->images.begun = true;
+    sweep(n);
+    follow_undone(n);
 }
 
 void images_applied(struct node *n, const struct apply_result *r)
@@ -332,6 +344,18 @@ void images_applied(struct node *n, const struct apply_result *r)
                 set_object(i, NULL);
         }
     }
+}
+
+void images_restored(struct node *n)
+{
+    if (!n->images.begun)
+        return;
+    const struct map *table = cluster_table(n->cluster, OBJECT_IMAGE);
+    MAP_EACH(&n->images.all, uid, made) {
+        struct object *o = map_find(table, uid);
+        set_object(made, o && is_ours(n, o) ? o : NULL);
+    }
+    follow_undone(n);
 }
 
 void images_step(struct node *n)

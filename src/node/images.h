@@ -48,5 +48,6 @@ void images_done(struct node *n);
 
 void images_begin(struct node *n); /* this node has its number: once, go on with what was left */
 void images_applied(struct node *n, const struct apply_result *r);
+void images_restored(struct node *n); /* the whole state is another */
 void images_step(struct node *n);
 uint64_t images_deadline_ms(const struct node *n);

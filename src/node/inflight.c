@@ -35,15 +35,31 @@ const struct inflight_command *inflight_find(const struct inflight *x,
     return map_find(&x->by_id, id_of(id));
 }
 
+static void drop(struct inflight *x, struct inflight_command *c)
+{
+    list_cut(&c->item);
+    ensure(map_take(&x->by_id, id_of(c->key.id)) == c);
+    x->count--;
+    free(c);
+}
+
+const struct inflight_command *inflight_last(const struct inflight *x)
+{
+    return list_empty(&x->all) ? NULL : CONTAINER_OF(x->all.prev, struct inflight_command, item);
+}
+
+void inflight_drop_last(struct inflight *x)
+{
+    require(!list_empty(&x->all));
+    drop(x, CONTAINER_OF(x->all.prev, struct inflight_command, item));
+}
+
 void inflight_passed(struct inflight *x, uint64_t index)
 {
     while (!list_empty(&x->all)) {
         struct inflight_command *c = CONTAINER_OF(x->all.next, struct inflight_command, item);
         if (c->index > index)
             return;
-        list_cut(&c->item);
-        ensure(map_take(&x->by_id, id_of(c->key.id)) == c);
-        x->count--;
-        free(c);
+        drop(x, c);
     }
 }

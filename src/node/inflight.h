@@ -30,5 +30,8 @@ void inflight_done(struct inflight *x);
 void inflight_add(struct inflight *x, const struct command_key *key, uint64_t index, uint64_t term);
 const struct inflight_command *inflight_find(const struct inflight *x,
                                              const uint8_t id[COMMAND_ID_SIZE]); /* or NULL */
+/* The last one; NULL when there is none. */
+const struct inflight_command *inflight_last(const struct inflight *x);
+void inflight_drop_last(struct inflight *x); /* its entry is cut from the log */
 /* What became of entries up to index is known: they are under way no more. */
 void inflight_passed(struct inflight *x, uint64_t index);

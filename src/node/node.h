@@ -20,6 +20,7 @@
 #include "port/clock.h"
 #include "port/entropy.h"
 #include "port/log.h"
+#include "port/peers.h"
 #include "port/vmm.h"
 #include "raft/raft.h"
 
@@ -40,6 +41,7 @@ struct node_ports {
     struct vmm *vmm;
     struct blob *blob;
     struct node_mark *mark; /* or NULL: deaths are not noticed */
+    struct peers *peers;    /* or NULL: this node is alone, and its members never change */
 };
 
 struct node_config {
@@ -59,6 +61,16 @@ struct node_config {
     /* The machine booted since a node here had last settled its VMs (node_view: reconciled, no news):
      * what is not found went down with it, and those with autostart start. */
     bool host_booted;
+
+    /* Consensus. Without peers: member 1, alone, and no witness. */
+    uint32_t member; /* the number of this member, which no other ever had */
+    /* In force until the log tells of others, and the same for all that begin together. NULL: this one alone; none
+     * at all: it waits to be taken in. Kept by copy. */
+    const struct raft_members *members;
+    /* It votes and keeps the log, but holds no state, and nothing runs on it. The same all its life, and as the
+     * members in force say; if they say otherwise, the node stops. */
+    bool witness;
+    uint32_t election_ms, heartbeat_ms; /* raft/raft.h */
 };
 void node_config_default(struct node_config *c);
 
@@ -81,6 +93,10 @@ struct log_load node_loader(struct node *n);
  * ST_CORRUPT when what was loaded cannot be; ST_INTERNAL when it died twice at the same entry. */
 MUST_USE enum status node_start(struct node *n, struct log *log, struct fault *why);
 
+/* Bytes came from member `from`. They are borrowed, and may be anything: what no sound member sends is counted and
+ * dropped. */
+void node_receive(struct node *n, uint32_t from, struct str bytes);
+
 void node_step(struct node *n);                  /* time has passed, or something happened */
 uint64_t node_deadline_ms(const struct node *n); /* on clock->now_ms; UINT64_MAX: never */
 
@@ -91,7 +107,8 @@ const struct fault *node_dead(const struct node *n);
 
 /* Told once, on this thread, from within node_step or node_free. `r` is NULL unless the command was
  * applied; then its status may still be a refusal. s says ST_TIMEOUT when the deadline passed, and
- * ST_UNAVAILABLE when the node ended: in both cases the command may still be applied. */
+ * ST_UNAVAILABLE when the node ended or lost its place as the leader: in all cases the command may still be
+ * applied, and the text says so; but when another's entry took the place of this one, it will not be. */
 typedef void node_done(void *ctx, enum status s, const struct fault *why,
                        const struct apply_result *r);
 
@@ -103,6 +120,7 @@ typedef void node_done(void *ctx, enum status s, const struct fault *why,
  *
  * Returns  ST_OK        taken; `done` will be called.
  *          ST_LIMIT, ST_NOT_LEADER, ST_TOO_BIG, ST_UNAVAILABLE   not taken, and will never be applied.
+ *          With ST_NOT_LEADER the text tells who leads, and node_view().raft.leader does.
  */
 MUST_USE enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms,
                                   node_done *done, void *ctx, struct fault *why);
@@ -110,7 +128,7 @@ MUST_USE enum status node_propose(struct node *n, const Pb__Command *cmd, uint64
 /* --- reads --- */
 
 /* Call done (its r is NULL) once the applied state is recent enough for a linearizable read; at once
- * if it is. The same refusals as node_propose. */
+ * if it is. The same refusals as node_propose. ST_UNAVAILABLE when the node leads no more: ask again, elsewhere. */
 MUST_USE enum status node_read(struct node *n, uint64_t deadline_ms, node_done *done, void *ctx,
                                struct fault *why);
 
@@ -127,15 +145,29 @@ struct entropy *node_entropy(struct node *n);
 struct node_watch {
     struct list item;
     void (*applied)(struct node_watch *w, const struct apply_result *r);
+    /* The whole state is another, later one, of a peer's: what changed between the two was not told. NULL is fine. */
+    void (*restored)(struct node_watch *w);
 };
 void node_watch_add(struct node *n, struct node_watch *w); /* kept until node_watch_cut */
 void node_watch_cut(struct node_watch *w);
+
+/* --- members --- */
+
+/* Those in force. Borrowed until the next call. */
+const struct raft_members *node_members(const struct node *n);
+/* As raft_change(); also ST_INVALID if a member is to become a witness, or is to be one no more: who was
+ * without a state must not lead, and a number is not used for two. ST_UNSUPPORTED without peers. */
+MUST_USE enum status node_change_members(struct node *n, const struct raft_members *wanted,
+                                         uint64_t *ret_index, struct fault *why);
+/* As raft_transfer(). */
+MUST_USE enum status node_hand_over(struct node *n, uint32_t to, struct fault *why);
 
 /* --- host --- */
 
 /* Stop all VMs of this node gracefully; kill those that still run at deadline_ms, on clock->now_ms.
  * What is wanted of them stays as it is: they start again with the host, or with the node. done is
- * called, from within node_step, when none runs and the state knows so, or the node is dead. Not while
+ * called, from within node_step, when none runs and the state knows so, or the node is dead; with peers also when
+ * none runs and some seconds passed since deadline_ms, since without a quorum nobody can be told. Not while
  * another call waits for that. */
 void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx), void *ctx);
 
@@ -147,6 +179,11 @@ struct node_view {
     uint64_t proposals, proposals_refused, proposals_timed_out, commands_replayed, commands_joined;
     uint64_t reports, reports_refused;
     uint64_t snapshots, snapshot_index;
+    uint64_t restores; /* snapshots of peers that came in */
+    uint64_t gives;    /* snapshots that were begun to be given to peers */
+    uint64_t forwards; /* commands of this node's own that went to the leader */
+    uint64_t mails_sent, mails_received, mails_refused;
+    uint64_t agreed_index; /* the newest entry of which the state's hash was noted */
     uint64_t
         clock_ahead_ns; /* of the state's time at the start, when that was not believed; or 0 */
     size_t waiting;

@@ -35,7 +35,7 @@ static void begin_time(struct node *n, uint64_t wall_ns)
 static uint64_t command_time(struct node *n)
 {
     struct node_time *t = &n->time;
-    if (n->hello == HELLO_WAIT)
+    if (n->hello == HELLO_WAIT || (t->last_ns == 0 && !node_state_is_current(n)))
         return cluster_time_ns(n->cluster);
     uint64_t wall_ns = n->ports.clock->wall_ns(n->ports.clock);
     uint64_t now_ms = node_now_ms(n);
@@ -70,11 +70,25 @@ static enum status pack(struct node *n, const Pb__Command *cmd, struct raft_data
     return ST_OK;
 }
 
+bool node_leads(const struct node *n)
+{
+    return raft_view(n->raft).role == RAFT_LEADER;
+}
+
+enum status node_not_leader(const struct node *n, struct fault *why)
+{
+    uint32_t leader = raft_view(n->raft).leader;
+    if (leader)
+        return fault_set(why, ST_NOT_LEADER, "this node does not lead, member %" PRIu32 " does",
+                         leader);
+    return fault_set(why, ST_NOT_LEADER, "this node does not lead, and it is not known who does");
+}
+
 static void await(struct node *n, uint64_t index, uint64_t term, uint64_t deadline_ms,
                   node_done *done, void *ctx)
 {
     if (done)
-        waiters_add(&n->proposals, index, term, deadline_ms, done, ctx);
+        (void)waiters_add(&n->proposals, index, term, deadline_ms, done, ctx);
 }
 
 enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadline_ms,
@@ -83,6 +97,10 @@ enum status node_propose(struct node *n, const Pb__Command *cmd, uint64_t deadli
     require(n->started);
     if (n->dead)
         return fault_set(why, ST_UNAVAILABLE, "the node has stopped: %s", n->why_dead.text);
+    if (n->ports.peers && !node_leads(n)) /* before what it costs to pack it */
+        return node_not_leader(n, why);
+    if (n->ports.peers && raft_view(n->raft).truncations != n->truncations)
+        return fault_set(why, ST_UNAVAILABLE, "those who wait for what was cut are told first");
     if (MAX(n->proposals.count, n->inflight.count) >= NODE_WAITING_MAX)
         return fault_set(why, ST_LIMIT, "%d commands wait already", NODE_WAITING_MAX);
     struct command_key key;
@@ -125,6 +143,28 @@ void node_tell(struct node *n, const struct raft_entry *e, const struct apply_re
         }
         free(x);
     }
+}
+
+/* Does the log still hold what was proposed? */
+static bool stands(const struct node *n, uint64_t index, uint64_t term)
+{
+    return index <= raft_view(n->raft).applied || raft_term_at(n->raft, index) == term;
+}
+
+/* Nothing may come in their place for long. What is cut is the end of the log, so they are the last ones. */
+void node_tell_lost(struct node *n)
+{
+    struct raft_view v = raft_view(n->raft);
+    if (v.truncations == n->truncations)
+        return;
+    n->truncations = v.truncations;
+    for (const struct inflight_command *c;
+         (c = inflight_last(&n->inflight)) && !stands(n, c->index, c->term);)
+        inflight_drop_last(&n->inflight);
+    struct fault why;
+    (void)fault_set(&why, ST_UNAVAILABLE, "another leader cut this command from the log");
+    for (struct waiter *x; (x = waiters_last(&n->proposals)) && !stands(n, x->index, x->term);)
+        waiters_end(&n->proposals, x, ST_UNAVAILABLE, &why);
 }
 
 void node_expire(struct node *n)

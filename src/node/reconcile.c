@@ -6,7 +6,11 @@
 
 #include "node/state.h"
 
-enum { ASK_STEP_MAX = 256, LOOK_STEP_MAX = 256 };
+enum {
+    ASK_STEP_MAX = 256,
+    LOOK_STEP_MAX = 256,
+    LAST_WORD_MS = 5000, /* after the deadline of a shutdown, for the leader to hear of it */
+};
 
 /* Doubled with each failure in a row, which are 1 or more; with jitter. */
 uint64_t reconcile_backoff_ms(struct node *n, uint32_t failures)
@@ -102,11 +106,26 @@ static void set_object(struct node_vm *v, struct object *o)
     v->object = o ? object_ref(o) : NULL;
 }
 
+/* A ready image of that content whose files are on this machine. */
+static struct object *image_here(const struct node *n, const Pb__Vm *vm)
+{
+    struct object *first = cluster_image_by_digest(n->cluster, vm->meta->project, vm->image_digest);
+    if (!first || object_image(first)->node == n->number)
+        return first;
+    MAP_EACH(cluster_table(n->cluster, OBJECT_IMAGE), uid, value) {
+        const Pb__Image *image = object_image(value);
+        if (image->node == n->number && image->phase == PB__IMAGE_PHASE__IMAGE_READY &&
+            strcmp(image->meta->project, vm->meta->project) == 0 && image->digest &&
+            strcmp(image->digest, vm->image_digest) == 0)
+            return value;
+    }
+    return NULL;
+}
+
 static void start(struct node_vm *v, const struct vm_wish *w)
 {
     struct vmm *vmm = v->node->ports.vmm;
-    struct object *image =
-        cluster_image_by_digest(v->node->cluster, w->vm->meta->project, w->vm->image_digest);
+    struct object *image = image_here(v->node, w->vm);
     struct vmm_start s = {
         .vm = w->vm,
         .image = image ? object_image(image) : NULL,
@@ -351,26 +370,92 @@ static void event(void *ctx, const struct vmm_event *e)
 
 /* --- what the state tells --- */
 
+/* The VM of this uid is `o` now; NULL: it is none of this node's. */
+static void follow(struct node *n, const char *uid, struct object *o)
+{
+    struct node_vm *v = o ? get(n, uid) : find(n, uid);
+    if (!v)
+        return;
+    set_object(v, o);
+    if (v->machine.state == VM_STATE_UNKNOWN && o)
+        look_at(v);
+    else
+        reconcile_touch(v);
+}
+
+/* The look goes through all of the state. */
+static bool looks_later(const struct node *n)
+{
+    return n->reconcile.look == LOOK_NOT_YET || n->reconcile.look == LOOK_ASKED;
+}
+
 void reconcile_applied(struct node *n, const struct apply_result *result)
 {
-    struct reconcile *r = &n->reconcile;
-    if (r->look == LOOK_NOT_YET || r->look == LOOK_ASKED)
-        return; /* the look goes through all of the state */
+    if (looks_later(n))
+        return;
     for (size_t i = 0; i < result->change_count; i++) {
         const struct change *c = &result->changes[i];
         if (c->kind != OBJECT_VM)
             continue;
         const char *uid = object_meta(c->after ? c->after : c->before)->uid;
-        bool ours = c->after && is_ours(n, c->after);
-        struct node_vm *v = ours ? get(n, uid) : find(n, uid);
-        if (!v)
-            continue;
-        set_object(v, ours ? c->after : NULL);
-        if (v->machine.state == VM_STATE_UNKNOWN && ours)
-            look_at(v);
-        else
-            reconcile_touch(v);
+        follow(n, uid, c->after && is_ours(n, c->after) ? c->after : NULL);
     }
+}
+
+/* --- the state became another at once --- */
+
+void reconcile_restored(struct node *n)
+{
+    if (looks_later(n))
+        return;
+    n->reconcile.renew = RENEW_STATE;
+    n->reconcile.renewed[0] = 0;
+    n->busy = true;
+}
+
+/* false at the end of them. */
+static bool renew_state(struct node *n)
+{
+    struct reconcile *r = &n->reconcile;
+    for (size_t i = 0; i < LOOK_STEP_MAX; i++) {
+        struct object *o = cluster_vm_on_node(n->cluster, n->number, r->renewed);
+        if (!o)
+            return false;
+        (void)snprintf(r->renewed, sizeof r->renewed, "%s", object_meta(o)->uid);
+        follow(n, r->renewed, o);
+    }
+    return true;
+}
+
+static bool renew_gone(struct node *n)
+{
+    struct reconcile *r = &n->reconcile;
+    for (size_t i = 0; i < LOOK_STEP_MAX; i++) {
+        struct str uid;
+        void *value;
+        if (!map_seek(&r->vms, str_from(r->renewed), r->renewed[0], &uid, &value))
+            return false;
+        (void)snprintf(r->renewed, sizeof r->renewed, STR_FMT, STR_ARG(uid));
+        struct object *o = cluster_find(n->cluster, OBJECT_VM, r->renewed);
+        if (!o || !is_ours(n, o))
+            follow(n, r->renewed, NULL);
+    }
+    return true;
+}
+
+/* true while it goes on. */
+static bool renew_step(struct node *n)
+{
+    struct reconcile *r = &n->reconcile;
+    if (r->renew == RENEW_NONE)
+        return false;
+    bool more = r->renew == RENEW_STATE ? renew_state(n) : renew_gone(n);
+    if (!more) {
+        r->renew = r->renew == RENEW_STATE ? RENEW_GONE : RENEW_NONE;
+        r->renewed[0] = 0;
+    }
+    n->busy = true;
+    return r->renew != RENEW_NONE;
 }
 
 /* --- all --- */
@@ -412,12 +497,22 @@ void reconcile_begin(struct node *n)
     ask_to_look(n);
 }
 
+/* When a shutdown waits for no reports any more; UINT64_MAX: never. */
+static uint64_t last_word_ms(const struct node *n)
+{
+    const struct reconcile *r = &n->reconcile;
+    bool waits = n->ports.peers && r->host_done && r->host_deadline_ms < UINT64_MAX - LAST_WORD_MS;
+    return waits ? r->host_deadline_ms + LAST_WORD_MS : UINT64_MAX;
+}
+
 static void host_step(struct node *n)
 {
     struct reconcile *r = &n->reconcile;
     bool quiet = r->look == LOOK_DONE && r->running == 0 && r->reporting == 0 &&
                  list_empty(&r->news) && !heap_first(&r->retries) && list_empty(&r->dirty);
-    if (!r->host_done || !quiet)
+    /* Without a quorum nobody hears of it, and the machine must go down all the same. */
+    bool late = r->running == 0 && node_now_ms(n) >= last_word_ms(n);
+    if (!r->host_done || (!quiet && !late))
         return;
     void (*done)(void *ctx) = r->host_done;
     r->host_done = NULL;
@@ -443,6 +538,8 @@ size_t reconcile_news(const struct node *n)
 
 void reconcile_step(struct node *n)
 {
+    if (renew_step(n))
+        return;
     look_step(n);
     ask_due(n);
     ask_dirty(n);
@@ -455,7 +552,8 @@ uint64_t reconcile_deadline_ms(const struct node *n)
 {
     const struct reconcile *r = &n->reconcile;
     uint64_t look_ms = r->look == LOOK_ASKED ? r->look_retry_ms : UINT64_MAX;
-    return MIN(look_ms, MIN(heap_first_key(&r->due), report_deadline_ms(n)));
+    uint64_t last_ms = last_word_ms(n) > node_now_ms(n) ? last_word_ms(n) : UINT64_MAX;
+    return MIN(MIN(look_ms, last_ms), MIN(heap_first_key(&r->due), report_deadline_ms(n)));
 }
 
 void node_shutdown(struct node *n, uint64_t deadline_ms, void (*done)(void *ctx), void *ctx)

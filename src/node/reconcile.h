@@ -40,6 +40,14 @@ enum look {
     LOOK_DONE,
 };
 
+/* The state became another at once: every VM gets its object anew, and until all have theirs none is asked
+ * what to do. */
+enum renew {
+    RENEW_NONE,
+    RENEW_STATE, /* going through the VMs of the state */
+    RENEW_GONE,  /* going through those that may not be in it any more */
+};
+
 struct reconcile {
     struct map vms; /* uid -> struct node_vm */
     struct list dirty, news;
@@ -48,8 +56,10 @@ struct reconcile {
     struct vm_policy policy;
     enum look look;
     char cursor[OBJECT_UID_MAX]; /* of the look */
-    uint64_t look_retry_ms;      /* LOOK_ASKED: when to ask again; UINT64_MAX: it was asked */
-    uint32_t look_failures;      /* in a row */
+    enum renew renew;
+    char renewed[OBJECT_UID_MAX]; /* cursor of it */
+    uint64_t look_retry_ms;       /* LOOK_ASKED: when to ask again; UINT64_MAX: it was asked */
+    uint32_t look_failures;       /* in a row */
     char look_trouble[VMM_DETAIL_MAX];
     size_t starting, running, reporting;
     uint64_t reports, reports_refused;
@@ -66,6 +76,7 @@ void reconcile_done(struct node *n);
 
 void reconcile_begin(struct node *n); /* this node has its number: look at what runs */
 void reconcile_applied(struct node *n, const struct apply_result *r);
+void reconcile_restored(struct node *n); /* the whole state is another */
 void reconcile_step(struct node *n);
 void reconcile_end(struct node *n); /* the node is dead: nobody waits for VMs any more */
 size_t reconcile_news(const struct node *n);

@@ -5,8 +5,6 @@
 
 #include "node/state.h"
 
-enum { SELF = 1 }; /* the number of a node that is the only member */
-
 static void load_hard(void *ctx, const struct log_hard *hard)
 {
     struct node *n = ctx;
@@ -18,20 +16,18 @@ static enum status load_snapshot(void *ctx, uint64_t index, uint64_t term, struc
 {
     struct node *n = ctx;
     struct node_load *l = &n->load;
-    require(!l->cluster);
-    if (!l->restore)
-        l->restore = cluster_restore_new_limits(&n->config.limits);
+    require(!l->whole);
+    if (!l->coming) {
+        l->coming = true;
+        saved_in_init(&l->in, &n->config.limits);
+    }
     enum status s = ST_OK;
     l->snapshot_bytes += chunk.len;
     if (chunk.len)
-        s = cluster_restore_add(l->restore, chunk, why);
+        s = saved_in_add(&l->in, chunk, why);
     if (s == ST_OK && last) {
-        uint64_t inner_term;
-        s = cluster_restore_end(l->restore, &l->cluster, &inner_term, why);
-        l->restore = NULL;
-        if (s == ST_OK && (inner_term != term || cluster_index(l->cluster) != index))
-            s = fault_set(why, ST_CORRUPT, "it says that it is of entry %" PRIu64 ", term %" PRIu64,
-                          cluster_index(l->cluster), inner_term);
+        s = saved_in_end(&l->in, index, term, &l->cluster, why);
+        l->whole = s == ST_OK;
         l->snapshot_index = index;
         l->snapshot_term = term;
     }
@@ -71,7 +67,7 @@ void node_load_done(struct node_load *l)
         raft_data_unref(l->entries[i].data);
     free(l->entries);
     cluster_free(l->cluster);
-    cluster_restore_free(l->restore);
+    cluster_free(saved_in_drop(&l->in));
     *l = (struct node_load){0};
 }
 
@@ -96,32 +92,55 @@ static enum status check_mark(struct node *n, struct fault *why)
     return s;
 }
 
+/* Is the snapshot such as this node would have written? */
+static enum status check_snapshot(const struct node *n, struct fault *why)
+{
+    const struct node_load *l = &n->load;
+    if (l->coming && !l->whole)
+        return fault_set(why, ST_CORRUPT, "the log's snapshot has no end");
+    if (l->whole && (l->cluster == NULL) != n->config.witness)
+        return fault_set(why, ST_PRECONDITION,
+                         n->config.witness ? "the log's snapshot is not that of a witness"
+                                           : "the log's snapshot is that of a witness");
+    return ST_OK;
+}
+
+static enum status start_raft(struct node *n, struct fault *why)
+{
+    const struct raft_members alone = {.count = 1, .member = {{n->config.member, RAFT_VOTES}}};
+    const struct node_load *l = &n->load;
+    struct raft_config c;
+    raft_config_default(&c, n->config.member);
+    c.seed = rng_next(&n->rng);
+    c.election_ms = n->config.election_ms;
+    c.heartbeat_ms = n->config.heartbeat_ms;
+    c.first = n->first ? n->first : &alone;
+    struct raft_hard hard = {l->hard.term, l->hard.vote};
+    struct raft_snapshot snapshot = {l->snapshot_index, l->snapshot_term, NULL};
+    if (l->whole)
+        snapshot.members = l->in.has_head ? &l->in.head.members : &alone;
+    enum status s =
+        raft_new(&c, node_now_ms(n), &hard, &snapshot, l->entries, l->count, &n->raft, why);
+    return s == ST_OK ? s : fault_wrap(why, s, "start from the log");
+}
+
 enum status node_start(struct node *n, struct log *log, struct fault *why)
 {
     require(!n->started);
     enum status s = check_mark(n, why);
+    if (s == ST_OK)
+        s = check_snapshot(n, why);
+    if (s == ST_OK)
+        s = start_raft(n, why);
     if (s != ST_OK)
         return s;
-    if (n->load.restore)
-        return fault_set(why, ST_CORRUPT, "the log's snapshot has no end");
-    static const struct raft_members alone = {.count = 1, .member = {{SELF, RAFT_VOTES}}};
-    struct raft_config c;
-    raft_config_default(&c, SELF);
-    c.seed = rng_next(&n->rng);
-    c.first = &alone;
-    struct raft_hard hard = {n->load.hard.term, n->load.hard.vote};
-    struct raft_snapshot snapshot = {n->load.snapshot_index, n->load.snapshot_term, NULL};
-    s = raft_new(&c, node_now_ms(n), &hard, &snapshot, n->load.entries, n->load.count, &n->raft,
-                 why);
-    if (s != ST_OK)
-        return fault_wrap(why, s, "start from the log");
     if (n->load.cluster) {
         cluster_free(n->cluster);
         n->cluster = n->load.cluster;
         n->load.cluster = NULL;
     }
     n->snapshot.done_index = n->command_index = n->load.snapshot_index;
-    n->command_term = n->load.snapshot_term;
+    n->command_term = n->snapshot.done_term = n->load.snapshot_term;
     n->snapshot.done_bytes = n->load.snapshot_bytes;
     node_load_done(&n->load);
     n->log = log;

@@ -43,6 +43,8 @@ static void told(void *ctx, enum status s, const struct fault *why, const struct
     if (s == ST_OK && r->status == ST_OK) {
         v->refusals = 0;
         vm_machine_reported(&v->machine, v->reporting_version);
+    } else if (s != ST_OK) { /* of the log or of consensus: the state did not see it */
+        heap_put(&x->retries, &v->retry, node_now_ms(v->node) + LOG_RETRY_MS);
     } else {
         x->reports_refused++;
         v->refusals++;
@@ -74,7 +76,7 @@ static bool send(struct node_vm *v)
     cmd.actor = n->actor;
     cmd.body_case = PB__COMMAND__BODY_VM_REPORT;
     cmd.vm_report = &report;
-    if (node_propose(n, &cmd, UINT64_MAX, told, v, NULL) != ST_OK)
+    if (node_propose_own(n, &cmd, told, v, NULL) != ST_OK)
         return false;
     v->reporting = true;
     v->reporting_version = v->machine.version;

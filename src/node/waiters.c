@@ -28,8 +28,8 @@ void waiters_done(struct waiters *w, enum status s, const char *text)
     heap_done(&w->due);
 }
 
-void waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t deadline_ms,
-                 node_done *done, void *ctx)
+struct waiter *waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t deadline_ms,
+                           node_done *done, void *ctx)
 {
     struct waiter *x = NEW(struct waiter);
     x->index = index;
@@ -42,6 +42,24 @@ void waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t dead
     list_push(next, &x->item);
     heap_put(&w->due, &x->due, deadline_ms);
     w->count++;
+    return x;
+}
+
+struct waiter *waiters_first(const struct waiters *w)
+{
+    return list_empty(&w->all) ? NULL : CONTAINER_OF(w->all.next, struct waiter, item);
+}
+
+struct waiter *waiters_last(const struct waiters *w)
+{
+    return list_empty(&w->all) ? NULL : CONTAINER_OF(w->all.prev, struct waiter, item);
+}
+
+void waiters_end(struct waiters *w, struct waiter *x, enum status s, const struct fault *why)
+{
+    (void)take(w, x);
+    x->done(x->ctx, s, why, NULL);
+    free(x);
 }
 
 struct waiter *waiters_take(struct waiters *w, uint64_t index)

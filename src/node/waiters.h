@@ -11,6 +11,7 @@ struct waiter {
     struct list item;     /* in the order of indexes */
     struct heap_item due; /* by deadline */
     uint64_t index, term;
+    uint64_t number; /* of a read, to be confirmed; 0: it is, or it is none */
     node_done *done;
     void *ctx;
 };
@@ -26,8 +27,13 @@ void waiters_init(struct waiters *w);
 void waiters_done(struct waiters *w, enum status s, const char *text);
 
 /* The later the index among those that wait, the cheaper. */
-void waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t deadline_ms,
-                 node_done *done, void *ctx);
+struct waiter *waiters_add(struct waiters *w, uint64_t index, uint64_t term, uint64_t deadline_ms,
+                           node_done *done, void *ctx);
+/* The first, and the last one by index, which stay; NULL when there is none. */
+struct waiter *waiters_first(const struct waiters *w);
+struct waiter *waiters_last(const struct waiters *w);
+/* Take x, and tell it that it is over; it is gone then. */
+void waiters_end(struct waiters *w, struct waiter *x, enum status s, const struct fault *why);
 /* The first one that waits for index or less; NULL when there is none. It is the caller's, who tells
  * it and frees it. */
 struct waiter *waiters_take(struct waiters *w, uint64_t index);

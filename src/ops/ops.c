@@ -64,6 +64,7 @@ struct ops *ops_new(struct node *n, const struct ops_config *c)
     o->config = *c;
     list_init(&o->runs);
     o->watch.applied = run_applied;
+    o->watch.restored = run_restored;
     node_watch_add(n, &o->watch);
     return o;
 }

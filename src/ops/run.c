@@ -235,6 +235,19 @@ static void end_wait(struct op_run *r)
     run_fail(r, &why);
 }
 
+void run_restored(struct node_watch *w)
+{
+    struct ops *o = CONTAINER_OF(w, struct ops, watch);
+    LIST_EACH(it, &o->runs) {
+        struct op_run *r = CONTAINER_OF(it, struct op_run, item);
+        if (!r->waits || r->awaits_shutdown)
+            continue;
+        struct object *operation = cluster_find(run_cluster(r), OBJECT_OPERATION, r->wait_id);
+        if (!operation || !runs(operation))
+            end_wait(r);
+    }
+}
+
 void ops_step(struct ops *o)
 {
     LIST_EACH(it, &o->runs) {

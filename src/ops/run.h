@@ -114,6 +114,7 @@ void run_wait(struct op_run *r, const struct object *operation, uint64_t wait_ms
 
 /* Of the node's watch: ends the runs that wait for what has changed. */
 void run_applied(struct node_watch *w, const struct apply_result *result);
+void run_restored(struct node_watch *w);
 
 typedef void run_handler(struct op_run *r);
 

@@ -267,21 +267,6 @@ enum status bench_start_again(struct bench *b, struct fault *why)
     return node_start(b->n, &b->log, why);
 }
 
-void answer_told(void *ctx, enum status s, const struct fault *why, const struct apply_result *r)
-{
-    struct answer *a = ctx;
-    (void)why;
-    a->count++;
-    a->s = s;
-    a->applied = r ? r->status : ST_COUNT;
-    a->index = r ? r->index : 0;
-}
-
-void bench_uid(char out[OBJECT_UID_MAX], unsigned number)
-{
-    (void)snprintf(out, OBJECT_UID_MAX, "%032x", number);
-}
-
 enum status bench_put_tenant_as(struct bench *b, uint8_t id, unsigned number, struct answer *a)
 {
     uint8_t bytes[16] = {id}, request[16] = {(uint8_t)number};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "node/node.h"
+#include "support/answer.h"
 
 enum { BENCH_LOG_MAX = 4000, BENCH_VMS_MAX = 16 };
 
@@ -52,17 +53,6 @@ void bench_blob_ready(struct bench *b, const char *uid);
 /* The same with another kernel, and what is said of its release; either may be NULL. */
 void bench_blob_made(struct bench *b, const char *uid, Pb__Blob *kernel, char *kernel_release);
 
-/* What became of a command. */
-struct answer {
-    unsigned count;
-    enum status s;
-    enum status applied; /* of the command; ST_COUNT: it was not */
-    uint64_t index;
-};
-
-void answer_told(void *ctx, enum status s, const struct fault *why, const struct apply_result *r);
-
-void bench_uid(char out[OBJECT_UID_MAX], unsigned number);
 void bench_propose(struct bench *b, const Pb__Command *cmd); /* it is applied */
 
 /* number + BENCH_SAME_NAME is another tenant that wants the same name. */

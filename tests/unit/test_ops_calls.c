@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/event_ops.h"
+#include "ops/run.h"
 #include "support/ops_bench.h"
 #include "support/tap.h"
 
@@ -103,6 +104,30 @@ TEST(ops_prefer_waits_for_the_end)
     CHECK_EQ(200, b.last.http);
     CHECK_STR("succeeded", bench_at(&b, "phase"));
     CHECK(ops_deadline_ms(b.ops) == UINT64_MAX);
+    bench_done(&b);
+}
+
+/* The node gets the state of a peer: the operation has an end there, of which nobody tells. */
+TEST(ops_prefer_sees_the_end_in_a_state_that_was_restored)
+{
+    struct bench b;
+    bench_init(&b);
+    bench_image(&b);
+    b.f.vms_held = true;
+    b.call.wait_ms = 10000;
+    bench_send(&b, "POST", "/v1/vms", "{\"name\":\"web-1\",\"spec\":{\"image\":\"debian\"}}");
+    fake_run(&b.f);
+    unsigned before = b.answers;
+    b.ops->watch.restored(&b.ops->watch);
+    CHECK_EQ(before, b.answers); /* it goes on there too */
+    node_watch_cut(&b.ops->watch);
+    b.f.vms_held = false;
+    fake_run(&b.f);
+    CHECK_EQ(before, b.answers);
+    b.ops->watch.restored(&b.ops->watch);
+    CHECK_EQ(before + 1, b.answers);
+    CHECK_EQ(200, b.last.http);
+    CHECK_STR("succeeded", bench_at(&b, "phase"));
     bench_done(&b);
 }
 
