@@ -159,6 +159,8 @@ static void run_seed(struct batch *b)
         b->undrawn = !run_drawn(o, &s, &o->many, &b->report);
     else if (o->group)
         group_run(&s, &o->many, &b->report);
+    else if (o->nodes)
+        nodes_run(&s, &o->many_nodes);
     else
         one_node_run(&s, &o->one);
     if (s.failed) {

@@ -7,6 +7,9 @@ struct envelope {
     struct list item;
     struct net *net;
     uint64_t sent_us;
+    uint32_t from, to;
+    char *bytes; /* or NULL, and: */
+    size_t len;
     struct raft_message m;
     struct raft_entry entry[]; /* m.entries */
 };
@@ -25,6 +28,7 @@ static void open_envelope(struct envelope *e)
     list_cut(&e->item);
     for (size_t i = 0; i < e->m.count; i++)
         raft_data_unref(e->entry[i].data);
+    free(e->bytes);
 }
 
 void net_done(struct net *n)
@@ -38,20 +42,22 @@ static void arrive(void *payload, uint64_t arg)
     struct envelope *e = payload;
     struct net *n = e->net;
     (void)arg;
-    bool lost = n->cut[e->m.from][e->m.to];
-    if (n->watch)
+    bool lost = n->cut[e->from][e->to];
+    if (n->watch && !e->bytes)
         n->watch(n->ctx, &e->m, e->sent_us, lost);
-    if (!lost)
+    if (!lost && e->bytes)
+        n->deliver_bytes(n->ctx, e->from, e->to, (struct str){e->bytes, e->len});
+    else if (!lost)
         n->deliver(n->ctx, &e->m);
     open_envelope(e);
 }
 
-static uint64_t delay(struct net *n, const struct raft_message *m)
+static uint64_t delay(struct net *n, uint32_t from, uint32_t to)
 {
     uint64_t us = sim_between(&n->rng, n->faults.us_min, n->faults.us_max);
     if (rng_chance(&n->rng, n->faults.late))
         us += rng_below(&n->rng, UINT64_C(1000) * n->faults.late_ms + 1);
-    uint64_t at = n->sim->now_us + us, *newest = &n->newest_us[m->from][m->to];
+    uint64_t at = n->sim->now_us + us, *newest = &n->newest_us[from][to];
     if (n->faults.in_order)
         at = MAX(at, *newest);
     *newest = MAX(at, *newest);
@@ -61,9 +67,8 @@ static uint64_t delay(struct net *n, const struct raft_message *m)
 static void post(struct net *n, const struct raft_message *m)
 {
     struct envelope *e = mem_new(sizeof *e + m->count * sizeof e->entry[0]);
-    e->net = n;
-    e->sent_us = n->sim->now_us;
-    e->m = *m;
+    *e = (struct envelope){
+        .net = n, .from = m->from, .to = m->to, .sent_us = n->sim->now_us, .m = *m};
     e->m.entries = e->entry;
     for (size_t i = 0; i < m->count; i++) {
         e->entry[i] = m->entries[i];
@@ -71,13 +76,36 @@ static void post(struct net *n, const struct raft_message *m)
             (void)raft_data_ref(e->entry[i].data);
     }
     list_push(&n->flight, &e->item);
-    sim_after_owned(n->sim, delay(n, m), arrive, e);
+    sim_after_owned(n->sim, delay(n, m->from, m->to), arrive, e);
+}
+
+static void post_bytes(struct net *n, uint32_t from, uint32_t to, struct str bytes)
+{
+    struct envelope *e = NEW(struct envelope);
+    *e = (struct envelope){.net = n, .from = from, .to = to, .len = bytes.len};
+    e->bytes = mem_dup(bytes.ptr, bytes.len);
+    list_push(&n->flight, &e->item);
+    sim_after_owned(n->sim, delay(n, from, to), arrive, e);
+}
+
+static bool is_lost(struct net *n, uint32_t from, uint32_t to)
+{
+    require(from < NET_MEMBERS_MAX && to < NET_MEMBERS_MAX);
+    return n->cut[from][to] || rng_chance(&n->rng, n->faults.loss);
+}
+
+void net_send_bytes(struct net *n, uint32_t from, uint32_t to, struct str bytes)
+{
+    if (is_lost(n, from, to))
+        return;
+    post_bytes(n, from, to, bytes);
+    if (rng_chance(&n->rng, n->faults.twice))
+        post_bytes(n, from, to, bytes);
 }
 
 void net_send(struct net *n, const struct raft_message *m)
 {
-    require(m->from < NET_MEMBERS_MAX && m->to < NET_MEMBERS_MAX);
-    if (n->cut[m->from][m->to] || rng_chance(&n->rng, n->faults.loss)) {
+    if (is_lost(n, m->from, m->to)) {
         if (n->watch)
             n->watch(n->ctx, m, n->sim->now_us, true);
         return;

@@ -26,6 +26,7 @@ struct net {
     void (*deliver)(void *ctx, const struct raft_message *m);
     /* How each message ends, before that; NULL: nobody wants to know. */
     void (*watch)(void *ctx, const struct raft_message *m, uint64_t sent_us, bool lost);
+    void (*deliver_bytes)(void *ctx, uint32_t from, uint32_t to, struct str bytes);
     void *ctx;
 };
 
@@ -34,6 +35,8 @@ void net_init(struct net *n, struct sim *s,
 void net_done(struct net *n);
 /* m is copied, its entries referenced. */
 void net_send(struct net *n, const struct raft_message *m);
+/* The same for bytes, which are copied, and come by deliver_bytes(). */
+void net_send_bytes(struct net *n, uint32_t from, uint32_t to, struct str bytes);
 /* Cut or mend all links between the two sides: a bit for each member. */
 void net_split(struct net *n, uint64_t a, uint64_t b, bool both_ways);
 void net_heal(struct net *n);

@@ -44,7 +44,8 @@ static enum status take_first(struct options *o, const char *value, struct fault
 static enum status take_profile(struct options *o, const char *value, struct fault *why)
 {
     o->group = group_profile_find(value, &o->many.profile);
-    if (!o->group && strcmp(value, "one-node") != 0)
+    o->nodes = strcmp(value, "nodes") == 0;
+    if (!o->group && !o->nodes && strcmp(value, "one-node") != 0)
         return fault_set(why, ST_INVALID, "no profile is called \"%s\"", value);
     return ST_OK;
 }
@@ -118,7 +119,8 @@ static const struct flag {
     {"--seeds", "N", 0, take_seeds, "so many seeds, from 1 or from --first"},
     {"--first", "N", 0, take_first, "the first of them"},
     {"--profile", "P", 0, take_profile,
-     "one-node: a machine, its disk, its VMs, its users; or a group of consensus cores:\n"
+     "one-node: a machine, its disk, its VMs, its users; nodes: some of them, one cluster;\n"
+     "                   or a group of consensus cores:\n"
      "                   quick, swarm, membership, byzantine, scale, disk"},
     {"--steps", "N", 0, take_steps, "ask at least so many commands of each seed (200)"},
     {"--trace", "", ALONE, take_trace, "print every event"},
@@ -148,6 +150,7 @@ enum status options_parse(int argc, char **argv, struct options *ret, struct fau
     const char *of_group = NULL;
     *ret = (struct options){.first = 1, .count = 1, .steps = STEPS, .many = {.fault_ms = FAULT_MS}};
     one_node_defaults(&ret->one);
+    nodes_defaults(&ret->many_nodes);
     for (int i = 1; i < argc; i++) {
         const struct flag *f = find(argv[i]);
         if (!f)
@@ -165,6 +168,7 @@ enum status options_parse(int argc, char **argv, struct options *ret, struct fau
     if (ret->timeline && ret->count != 1)
         return fault_set(why, ST_INVALID, "--timeline is for one seed");
     ret->one.commands_min = ret->many.commands_min = ret->steps;
+    ret->many_nodes.commands_min = ret->steps;
     return ST_OK;
 }
 
@@ -188,7 +192,9 @@ void options_usage(struct buf *out)
 
 const char *options_profile(const struct options *o)
 {
-    return o->group ? group_profile_name(o->many.profile) : "one-node";
+    if (o->group)
+        return group_profile_name(o->many.profile);
+    return o->nodes ? "nodes" : "one-node";
 }
 
 void options_replay(const struct options *o, uint64_t seed, const struct group_options *many,

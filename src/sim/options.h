@@ -5,14 +5,17 @@
 
 #include "base/buf.h"
 #include "sim/group.h"
+#include "sim/nodes.h"
 #include "sim/one_node.h"
 
 struct options {
     uint64_t first, count; /* seeds */
     uint64_t steps;        /* commands that each seed asks, at least */
     bool help, trace, hashes, shrink;
-    bool group; /* not the profile of one node */
+    bool group; /* of cores; */
+    bool nodes; /* or some real nodes; neither: one of them */
     struct one_node_options one;
+    struct nodes_options many_nodes;
     struct group_options many;
     const char *timeline; /* file to write, borrowed from argv; NULL: none */
 };

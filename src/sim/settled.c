@@ -68,15 +68,16 @@ static enum status check_image(const struct object *o, const struct sim_blob *bl
     }
 }
 
-/* Has the store what belongs to no image that is ready? */
-static enum status check_blobs(const struct cluster *c, const struct sim_blob *blob,
+/* Has the store what belongs to no image of the node that is ready? */
+static enum status check_blobs(const struct cluster *c, uint32_t node, const struct sim_blob *blob,
                                struct fault *why)
 {
     MAP_EACH(&blob->digests, digest, present) {
         bool named = false;
         MAP_EACH(cluster_table(c, OBJECT_IMAGE), uid, value) {
             const Pb__Image *image = object_image(value);
-            named |= image->phase == PB__IMAGE_PHASE__IMAGE_READY && str_is(digest, image->digest);
+            named |= image->node == node && image->phase == PB__IMAGE_PHASE__IMAGE_READY &&
+                     str_is(digest, image->digest);
         }
         if (!named)
             return fault_set(why, ST_FAILED, "files are here of " STR_FMT ", which is no image",
@@ -114,15 +115,17 @@ enum status settled(struct node *n, const struct sim_vmm *vmm, const struct sim_
             return fault_set(why, ST_FAILED, "operation %s on %s has no end",
                              object_operation(op)->kind, object_operation(op)->target_name);
     MAP_EACH(cluster_table(c, OBJECT_VM), uid, vm) {
-        enum status s = check_vm(vm, vmm, why);
+        bool ours = object_vm(vm)->status->node == node_number(n);
+        enum status s = ours ? check_vm(vm, vmm, why) : ST_OK;
         if (s != ST_OK)
             return s;
     }
     MAP_EACH(cluster_table(c, OBJECT_IMAGE), key, image) {
-        enum status s = check_image(image, blob, why);
+        bool ours = object_image(image)->node == node_number(n);
+        enum status s = ours ? check_image(image, blob, why) : ST_OK;
         if (s != ST_OK)
             return s;
     }
-    enum status s = check_blobs(c, blob, why);
+    enum status s = check_blobs(c, node_number(n), blob, why);
     return s == ST_OK ? check_orphans(c, vmm, why) : s;
 }

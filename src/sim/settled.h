@@ -1,5 +1,5 @@
 /*
- * settled: is everything as it is wanted, with nothing left to do?
+ * settled: is everything that is a node's as it is wanted, with nothing left to do?
  */
 #pragma once
 

@@ -76,6 +76,7 @@ static bool want_image(struct sim *s, const struct cluster *state, uint32_t node
 static bool want_vm(struct sim *s, const struct cluster *state, uint32_t node, uint64_t name,
                     Pb__Command *cmd)
 {
+    (void)node;
     struct object *image = any(s, state, OBJECT_IMAGE);
     if (!image || cluster_count(state, OBJECT_VM) >= s->faults.vms_max)
         return false;
@@ -83,7 +84,7 @@ static bool want_vm(struct sim *s, const struct cluster *state, uint32_t node, u
     m->vm = (Pb__Vm *)(void *)proto_new(&pb__vm__descriptor);
     m->vm->meta = new_meta(s, "vm", name, true);
     m->vm->spec = new_spec(s, object_meta(image)->name);
-    PROTO_SET(m, node, node);
+    PROTO_SET(m, node, object_image(image)->node); /* it starts only where its image is */
     PROTO_SET(m, start, draw(s, 4) > 0);
     random_uid(s, &m->operation_id);
     cmd->body_case = PB__COMMAND__BODY_VM_CREATE;
