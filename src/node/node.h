@@ -3,8 +3,8 @@
  *
  * One thread. It is driven by its ports' events, by proposals, and by node_step(), which the driver
  * calls whenever node_deadline_ms() has come; after any call into the node that may be at once. All
- * work and all calls of waiters and watches happen within node_step (a read that is served at once
- * excepted), a bounded piece at a time. The same code runs in production and in the simulator; only
+ * work and all calls of waiters and watches happen within node_step, or when the log says that all it was
+ * given is durable (a read that is served at once excepted), a bounded piece at a time. The same code runs in production and in the simulator; only
  * the ports differ.
  *
  * Life: node_new, then the log's adapter is opened and loads through node_loader(), then node_start
@@ -105,7 +105,7 @@ const struct fault *node_dead(const struct node *n);
 
 /* --- writes --- */
 
-/* Told once, on this thread, from within node_step or node_free. `r` is NULL unless the command was
+/* Told once, on this thread, from within node_step, an event of the log, or node_free. `r` is NULL unless the command was
  * applied; then its status may still be a refusal. s says ST_TIMEOUT when the deadline passed, and
  * ST_UNAVAILABLE when the node ended or lost its place as the leader: in all cases the command may still be
  * applied, and the text says so; but when another's entry took the place of this one, it will not be. */
