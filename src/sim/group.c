@@ -74,6 +74,7 @@ static void begin(struct group *g)
     uint32_t all = members_of(g);
     for (uint32_t i = 1; i <= all; i++)
         raft_members_put(&g->first, i, i <= g->faults.voters ? RAFT_VOTES : 0);
+    g->ledger.members = g->ledger.counted = g->first;
     for (uint32_t i = 1; i <= all; i++)
         member_start(member_new(g));
     group_clients_start(g);

@@ -67,6 +67,59 @@ static uint64_t hash_of(const struct raft_entry *e)
     return e->data ? hash_fnv(h, e->data->bytes, e->data->len) : h;
 }
 
+/* --- members: one change at a time, of which each quorum meets those before it --- */
+
+static bool same_with(const struct raft_members *a, uint32_t flag_a, const struct raft_members *b,
+                      uint32_t flag_b)
+{
+    for (uint32_t number = 1; number < NET_MEMBERS_MAX; number++) {
+        const struct raft_member *x = raft_members_find(a, number);
+        const struct raft_member *y = raft_members_find(b, number);
+        if ((x && x->flags & flag_a) != (y && y->flags & flag_b))
+            return false;
+    }
+    return true;
+}
+
+static bool quorums_meet(const struct raft_members *before, const struct raft_members *after)
+{
+    if (before->joint && after->joint)
+        return false;
+    return same_with(before, RAFT_VOTES, after, after->joint ? RAFT_VOTED : RAFT_VOTES);
+}
+
+/* A leader has made this configuration. */
+static void made_members(struct ledger *l, const struct member *m, const struct raft_entry *e)
+{
+    struct raft_members after;
+    struct str bytes = {e->data->bytes, e->data->len};
+    for (uint64_t i = l->commit + 1; i < e->index; i++)
+        if (raft_entry_at(m->raft, i)->type == RAFT_ENTRY_MEMBERS)
+            sim_fail(l->sim,
+                     "OneChange: member %u makes configuration %" PRIu64 ", and %" PRIu64
+                     " is not committed",
+                     m->number, e->index, i);
+    if (raft_members_decode(bytes, &after, NULL) != ST_OK ||
+        !quorums_meet(raft_members_at(m->raft, e->index - 1), &after))
+        sim_fail(l->sim,
+                 "QuorumsMeet: configuration %" PRIu64 " of member %u could do without a quorum of "
+                 "the one before it",
+                 e->index, m->number);
+}
+
+/* NumbersAreNew: who is gone does not come back under its number. */
+static void committed_members(struct ledger *l, const struct raft_members *now)
+{
+    for (uint32_t i = 0; i < l->members.count; i++)
+        if (!raft_members_find(now, l->members.member[i].number))
+            l->gone |= UINT64_C(1) << l->members.member[i].number;
+    for (uint32_t i = 0; i < now->count; i++)
+        if (l->gone >> now->member[i].number & 1)
+            sim_fail(l->sim, "NumbersAreNew: member %u was gone and is back",
+                     now->member[i].number);
+    l->members = *now;
+}
+
 /* --- LogMatching: (index, term) has one content and one entry before it --- */
 
 static void made(struct ledger *l, const struct member *m, const struct raft_entry *e,
@@ -91,6 +144,8 @@ static void made(struct ledger *l, const struct member *m, const struct raft_ent
         s->made = mem_grow(s->made, s->made_room, sizeof *s->made);
     }
     s->made[s->made_count++] = (struct ledger_entry){e->term, term_before, hash};
+    if (e->type == RAFT_ENTRY_MEMBERS)
+        made_members(l, m, e);
 }
 
 void ledger_made(struct ledger *l, const struct member *m, const struct raft_ready *rd)
@@ -119,8 +174,12 @@ static void told_vote(struct ledger *l, const struct member *m, uint64_t term, u
 
 void ledger_sent(struct ledger *l, const struct member *m, const struct raft_message *message)
 {
-    if (message->type == RAFT_VOTE_ASK && !message->pre)
+    if (message->type == RAFT_VOTE_ASK && !message->pre) {
         told_vote(l, m, message->term, m->number);
+        if (!holds(m, message->index, message->log_term))
+            sim_fail(l->sim, "member %u campaigns with entry %" PRIu64 ", which is not durable",
+                     m->number, message->index);
+    }
     if (message->type == RAFT_VOTE && !message->pre && !message->refused)
         told_vote(l, m, message->term, message->to);
     if (message->type != RAFT_APPENDED || message->refused)
@@ -203,23 +262,55 @@ static void look_at_new_leader(struct ledger *l, const struct member *m, const s
 }
 
 /* On the platters of a majority of these? */
-static bool quorum_holds(const struct member *m, const struct raft_members *all, uint64_t index)
+static bool quorum_holds(const struct member *m, const struct raft_members *all, uint64_t index,
+                         uint64_t term)
 {
-    uint64_t term = raft_term_at(m->raft, index), value[RAFT_MEMBERS_MAX];
+    uint64_t value[RAFT_MEMBERS_MAX];
     for (uint32_t i = 0; i < all->count; i++)
         value[i] = holds(&m->group->member[all->member[i].number], index, term);
     return raft_members_quorum(all, value) == 1;
+}
+
+/* MoreUpToDateCorrect: a log whose last entry is of a later term than the one that committed has what that did: it
+ * may win votes. Terms of entries alone do not tell: an old entry may be committed by a new one that is not here
+ * yet (figure 3.7 of the thesis). */
+static void look_at_log(struct ledger *l, const struct member *m, const struct raft_view *v)
+{
+    const struct ledger_slot *s = slot(l, l->commit);
+    uint64_t term = raft_term_at(m->raft, v->last);
+    if (!s->commit_term || term < s->commit_by || (term == s->commit_by && v->last < l->commit))
+        return;
+    if (l->commit >= v->first && raft_term_at(m->raft, l->commit) != s->commit_term)
+        sim_fail(l->sim,
+                 "MoreUpToDateCorrect: member %u has entry %" PRIu64 " of term %" PRIu64
+                 " and lacks entry %" PRIu64 ", committed in term %" PRIu64,
+                 m->number, v->last, term, l->commit, s->commit_by);
 }
 
 /* CommittedIsDurable. What was in force when it counted is either still so, or was committed by that and led to
  * the next at once. */
 static void look_at_commit(struct ledger *l, const struct member *m, uint64_t index)
 {
-    if (!quorum_holds(m, raft_members(m->raft), index) &&
-        !quorum_holds(m, raft_members_at(m->raft, index), index))
+    uint64_t term = raft_term_at(m->raft, index);
+    if (!quorum_holds(m, raft_members(m->raft), index, term) &&
+        !quorum_holds(m, raft_members_at(m->raft, index), index, term))
         sim_fail(l->sim,
                  "CommittedIsDurable: member %u commits entry %" PRIu64 ", which no quorum holds",
                  m->number, index);
+}
+
+/* QuorumLog: and it stays there, whatever is cut off a log. */
+static void look_at_cut(struct ledger *l, const struct member *m)
+{
+    struct ledger_member *x = &l->member[m->number];
+    uint64_t last = platter_last(&m->log->durable), term = slot(l, l->commit)->commit_term;
+    if (last < x->last_durable && l->commit && !quorum_holds(m, &l->counted, l->commit, term) &&
+        !quorum_holds(m, &l->members, l->commit, term))
+        sim_fail(l->sim,
+                 "QuorumLog: member %u cuts its log to entry %" PRIu64
+                 ", and no quorum holds committed entry %" PRIu64,
+                 m->number, last, l->commit);
+    x->last_durable = last;
 }
 
 static void look_at_commits(struct ledger *l, const struct member *m, const struct raft_view *v)
@@ -233,9 +324,11 @@ static void look_at_commits(struct ledger *l, const struct member *m, const stru
         for (uint64_t i = l->commit + 1; i <= v->commit; i++) {
             slot(l, i)->commit_term = raft_term_at(m->raft, i);
             slot(l, i)->commit_by = v->term;
+            if (raft_entry_at(m->raft, i)->type == RAFT_ENTRY_MEMBERS)
+                committed_members(l, raft_members_at(m->raft, i));
         }
         l->commit = v->commit;
-        l->members = *raft_members_at(m->raft, v->commit);
+        l->counted = *raft_members(m->raft);
     }
     if (v->commit > l->commit) {
         sim_fail(l->sim, "member %u takes entry %" PRIu64 " for committed", m->number, v->commit);
@@ -281,6 +374,9 @@ static void look_at_match(struct ledger *l, const struct member *m, const struct
             continue;
         if (p.next <= p.match)
             sim_fail(l->sim, "member %u: next is not above match", m->number);
+        if (p.window_messages > m->group->faults.window_messages)
+            sim_fail(l->sim, "member %u has %u messages under way to %u, more than the window",
+                     m->number, p.window_messages, peer->number);
         bool later = peer->log->durable.hard.term > v->term ||
                      (peer->up && raft_view(peer->raft).term > v->term);
         uint64_t term = raft_term_at(m->raft, p.match);
@@ -317,6 +413,8 @@ void ledger_look(struct ledger *l, const struct member *m)
         look_at_new_leader(l, m, &v);
     }
     look_at_commits(l, m, &v);
+    look_at_cut(l, m);
+    look_at_log(l, m, &v);
     if (v.role == RAFT_LEADER)
         look_at_match(l, m, &v);
 }

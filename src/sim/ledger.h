@@ -29,6 +29,7 @@ struct ledger_member {
     uint64_t applied;      /* by this process */
     uint64_t commit_seen;  /* likewise */
     uint64_t led;          /* newest term in which it was seen to lead */
+    uint64_t last_durable; /* entry on its platter */
 };
 
 struct ledger {
@@ -37,6 +38,8 @@ struct ledger {
     size_t room;
     uint64_t commit;             /* highest ever */
     struct raft_members members; /* in force there */
+    struct raft_members counted; /* in force at the leader that committed it */
+    uint64_t gone;               /* who was a member and is none, a bit for each number */
     uint32_t *leader;            /* by term */
     size_t leader_room;
     struct ledger_member member[NET_MEMBERS_MAX];
