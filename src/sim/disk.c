@@ -12,6 +12,8 @@ struct inode {
     size_t room;
     uint8_t *dirty; /* by sector: seen and platter may differ, and a sync would write it */
     bool size_dirty;
+    uint64_t from, to; /* what was written since the last sync lies between these; to 0: nothing */
+    uint64_t last_from, last_to; /* likewise before it */
 };
 
 struct disk_file {
@@ -90,6 +92,21 @@ static void sector_to_platter(struct inode *i, size_t k)
 {
     memcpy(i->platter + k * SECTOR, i->seen + k * SECTOR, SECTOR);
     i->dirty[k] = 0;
+}
+
+static void note_write(struct inode *i, uint64_t offset, uint64_t len)
+{
+    i->from = i->to ? MIN(i->from, offset) : offset;
+    i->to = MAX(i->to, offset + len);
+}
+
+static void note_sync(struct inode *i)
+{
+    if (i->to) {
+        i->last_from = i->from;
+        i->last_to = i->to;
+    }
+    i->from = i->to = 0;
 }
 
 static void inode_sync(struct inode *i)
@@ -298,6 +315,8 @@ static enum status disk_write(struct disk *port, struct disk_file *f, uint64_t o
     /* A write that fails may have got anywhere. */
     size_t done = s == ST_OK ? len : was_frozen ? 0 : (size_t)rng_below(&d->sim->disk, len + 1);
     inode_write(f->inode, offset, data, done);
+    if (len > 0)
+        note_write(f->inode, offset, len);
     return s;
 }
 
@@ -340,6 +359,10 @@ static enum status disk_sync(struct disk *port, struct disk_file *f, struct faul
         return s;
     s = break_down(d, d->sim->faults.sync_error, "sync", why);
     if (s == ST_OK)
+        note_sync(f->inode);
+    if (s == ST_OK && d->lies)
+        d->sim->stats.lies++;
+    else if (s == ST_OK)
         inode_sync(f->inode);
     else
         inode_sync_failed(f->inode, &d->sim->disk);
@@ -389,7 +412,7 @@ static enum status disk_sync_dir(struct disk *port, struct fault *why)
     enum status s = count(d, why);
     if (s == ST_OK)
         s = break_down(d, d->sim->faults.sync_error, "sync of the directory", why);
-    if (s == ST_OK)
+    if (s == ST_OK && !d->lies)
         settle_all(d, true);
     return s;
 }
@@ -457,6 +480,39 @@ void sim_disk_power_cut(struct sim_disk *d)
         inode_power_cut(CONTAINER_OF(it, struct inode, item), d->sim);
     copy_names(&d->names, &d->platter);
     sweep(d);
+}
+
+void sim_disk_honest(struct sim_disk *d)
+{
+    d->lies = false;
+    settle_all(d, true);
+    LIST_EACH(it, &d->inodes)
+        inode_sync(CONTAINER_OF(it, struct inode, item));
+}
+
+bool sim_disk_look(struct sim_disk *d, const char *name, struct sim_disk_view *ret)
+{
+    struct inode *i = map_find(&d->names, str_from(name));
+    if (i)
+        *ret = (struct sim_disk_view){i->seen, i->platter, i->size, i->last_from, i->last_to};
+    return i != NULL;
+}
+
+void sim_disk_cut(struct sim_disk *d, const char *name, uint64_t size)
+{
+    struct inode *i = map_find(&d->names, str_from(name));
+    if (!i || size >= i->size)
+        return;
+    memset(i->seen + size, 0, (size_t)(i->room - size));
+    memset(i->platter + size, 0, (size_t)(i->room - size));
+    i->size = i->platter_size = size;
+}
+
+void sim_disk_lose(struct sim_disk *d, const char *name)
+{
+    struct inode *i = map_take(&d->names, str_from(name));
+    if (i)
+        unbind(&d->platter, name, i);
 }
 
 void sim_disk_flush(struct sim_disk *d)

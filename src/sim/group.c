@@ -54,6 +54,7 @@ static void choose(struct group *g, struct rng *r, struct group_report *ret)
     const struct group_options *o = &g->options;
     struct group_faults *f = &g->faults;
     group_faults_choose(f, o->profile, r);
+    group_faults_choose_more(f, o->profile, &g->sim->extra);
     if (o->profile == GROUP_DISK)
         f->crash_in_recovery = g->sim->faults.crash_in_recovery;
     group_faults_off(f, o->without);
@@ -165,16 +166,17 @@ static void calm(struct group *g)
     faults_stop(&g->sim->faults);
     g->net.faults = g->faults.net;
     net_heal(&g->net);
+    memset(g->net.slow_us, 0, sizeof g->net.slow_us);
     for (uint32_t i = 1; i <= g->number_last; i++) {
         struct member *m = &g->member[i];
         m->paused_until = 0;
         if (m->log->disk) {
             sim_disk_thaw(m->log->disk);
             m->log->disk->full = false;
+            if (m->log->disk->lies)
+                sim_disk_honest(m->log->disk);
         }
-        m->clock_base_ms += (g->sim->now_us - m->clock_base_us) * m->clock_rate / 1000000;
-        m->clock_base_us = g->sim->now_us;
-        m->clock_rate = 1000;
+        member_clock(m, 1000);
         if (!m->up)
             member_start(m);
         else
@@ -215,11 +217,14 @@ static void phase_of_calm(struct group *g)
     calm(g);
     uint64_t us = wait_for(g, leads, "nobody leads");
     us += wait_for(g, caught_up, "somebody lags behind");
-    stats_take(&s->stats.heal_ms, us / 1000);
+    if (!g->replacing) /* an operator takes his time */
+        stats_take(&s->stats.heal_ms, us / 1000);
     struct member *leader = s->failed ? NULL : group_leader(g);
     if (leader && can_do_without(leader)) {
         member_stop(leader);
-        stats_take(&s->stats.election_ms, wait_for(g, leads, "nobody leads in its place") / 1000);
+        us = wait_for(g, leads, "nobody leads in its place");
+        if (!g->faults.alike) /* that it takes longer then is what timeouts differ for */
+            stats_take(&s->stats.election_ms, us / 1000);
         if (!s->failed)
             member_start(leader);
     }
@@ -228,7 +233,8 @@ static void phase_of_calm(struct group *g)
     IGNORE(wait_for(g, caught_up, "somebody lags behind at the end"));
     if (!s->failed)
         group_clients_check(g, group_leader(g)->state);
-    if (!s->failed && g->faults.batch_entries > BURST && g->faults.batch_bytes > BURST * BURST)
+    if (!s->failed && g->faults.batch_entries > BURST && g->faults.batch_bytes > BURST * BURST &&
+        g->faults.window_bytes > BURST * BURST)
         burst(g);
 }
 

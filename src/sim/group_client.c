@@ -10,7 +10,13 @@
 
 #include "sim/group_state.h"
 
-enum { DEADLINE_US = 1500000, RETRY_US = 30000, READS = 300, HISTORY_MAX = 100000 };
+enum {
+    DEADLINE_US = 1500000,
+    RETRY_US = 30000,
+    READS = 300,
+    HISTORY_MAX = 100000,
+    HUGE_MAX = 200000
+};
 
 static void go_on(void *ctx, uint64_t attempt);
 
@@ -93,8 +99,13 @@ static enum status ask(struct group_client *c, struct member *m, struct group_wa
     if (c->read)
         return raft_read(m->raft, &w->read, &why);
     AUTO(buf_done) struct buf b;
-    buf_init(&b, 4096);
-    list_command_pack(&c->command, (size_t)rng_below(&g->sim->client, g->faults.padding + 1u), &b);
+    size_t padding = (size_t)rng_below(&g->sim->client, g->faults.padding + 1u);
+    if (rng_chance(&g->sim->extra, g->faults.huge)) {
+        g->sim->stats.huge++;
+        padding += (size_t)rng_below(&g->sim->extra, HUGE_MAX);
+    }
+    buf_init(&b, HUGE_MAX + 4096);
+    list_command_pack(&c->command, padding, &b);
     return raft_propose(m->raft, raft_data_new(b.ptr, b.len), &w->index, &w->term, &why);
 }
 
@@ -138,6 +149,7 @@ static void go_on(void *ctx, uint64_t attempt)
         later(c, sim_between(&g->sim->client, 100, 5000));
         return;
     }
+    g->sim->stats.full += s == ST_LIMIT;
     if (s != ST_OK) {
         retry(c);
         return;

@@ -28,6 +28,8 @@ static void choose_sizes(struct group_faults *f, struct rng *r)
     f->trailing_entries = faults_pick(r, 0, f->snapshot_entries);
     f->batch_entries = rng_chance(r, 300) ? faults_pick(r, 1, 3) : faults_pick(r, 10, 100);
     f->batch_bytes = rng_chance(r, 300) ? faults_pick(r, 1, 100) : 1 << 20;
+    f->window_bytes = GROUP_WINDOW_BYTES;
+    f->uncommitted_bytes = GROUP_UNCOMMITTED_BYTES;
     f->window_messages = rng_chance(r, 300) ? 1 : faults_pick(r, 2, 64);
     f->election_ms = faults_pick(r, 150, 400);
     f->heartbeat_ms = faults_pick(r, 20, f->election_ms / 3);
@@ -80,6 +82,34 @@ void group_faults_choose(struct group_faults *f, enum group_profile p, struct rn
     }
     if (p == GROUP_QUICK)
         f->voters = 3;
+}
+
+void group_faults_choose_more(struct group_faults *f, enum group_profile p, struct rng *r)
+{
+    if (rng_chance(r, 500))
+        return;
+    f->flap_every_ms = faults_maybe(r, 1000, 10000);
+    f->slow_link_every_ms = faults_maybe(r, 500, 8000);
+    f->reset_every_ms = faults_maybe(r, 50, 3000);
+    f->clock_every_ms = faults_maybe(r, 500, 8000);
+    f->net.stale = faults_maybe(r, 1, 50);
+    f->crash_in_install = faults_maybe(r, 100, 700);
+    uint32_t lose = faults_maybe(r, 2000, 15000), lie = faults_maybe(r, 1000, 10000);
+    uint32_t damage = faults_maybe(r, 20, 300);
+    if (p == GROUP_MEMBERSHIP || p == GROUP_DISK)
+        f->lose_every_ms = lose;
+    if (p == GROUP_DISK) {
+        f->lie_every_ms = lie;
+        f->damage = damage;
+    }
+    f->huge = faults_maybe(r, 1, 20);
+    f->alike = faults_maybe(r, 1, 1);
+    bool flow = rng_chance(r, 500);
+    uint32_t window = faults_pick(r, 1, 5000), uncommitted = faults_pick(r, 1, 20000);
+    if (flow) {
+        f->window_bytes = window;
+        f->uncommitted_bytes = uncommitted;
+    }
 }
 
 #define BIT(i) (UINT64_C(1) << (i))

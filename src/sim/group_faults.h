@@ -17,6 +17,8 @@ enum group_profile {
     GROUP_PROFILE_COUNT,
 };
 
+enum { GROUP_WINDOW_BYTES = 8 << 20, GROUP_UNCOMMITTED_BYTES = 16 << 20 }; /* as nodes have them */
+
 /* All are numbers of 32 bits, with no gaps between them: two are the same if their bytes are. */
 struct group_faults {
     /* Mean time between, in ms; 0: never. */
@@ -29,6 +31,17 @@ struct group_faults {
     uint32_t bad_every_ms; /* messages that cannot be */
     uint32_t disk_dies_every_ms;
     uint32_t no_space_every_ms;
+    uint32_t flap_every_ms;
+    uint32_t slow_link_every_ms;
+    uint32_t reset_every_ms;
+    uint32_t clock_every_ms;
+    uint32_t lose_every_ms; /* a disk, for good */
+    uint32_t lie_every_ms;  /* of the profile with real journals, as is `damage` */
+
+    uint32_t crash_in_install; /* per mille of snapshots from peers */
+    uint32_t damage;           /* per mille of starts */
+    uint32_t huge;             /* per mille of commands */
+    uint32_t alike;            /* 1: the timeouts of all members are the same */
 
     /* Of the profile with real journals: as in struct faults. */
     uint32_t write_error, sync_error, read_error, crash_at_op_every, crash_in_recovery;
@@ -45,6 +58,7 @@ struct group_faults {
     uint32_t voters, members_max;
     uint32_t snapshot_entries, trailing_entries;
     uint32_t batch_entries, batch_bytes, window_messages;
+    uint32_t window_bytes, uncommitted_bytes;
     uint32_t election_ms, heartbeat_ms;
     uint32_t clients, think_ms, padding;
 };
@@ -83,7 +97,21 @@ struct group_faults {
       "few entries go together")                                                                  \
     X(WINDOW, "window", false, f->window_messages = MAX(f->window_messages, 2u),                  \
       "one message at a time is under way to a peer")                                             \
-    X(PADDING, "padding", false, f->padding = 0, "commands are large")
+    X(PADDING, "padding", false, f->padding = 0, "commands are large")                            \
+    X(FLAP, "flap", true, f->flap_every_ms = 0, "links come and go quickly")                      \
+    X(SLOW_LINK, "slow-link", true, f->slow_link_every_ms = 0, "links are slow for a while")      \
+    X(RESET, "reset", true, f->reset_every_ms = 0, "streams break in the middle of a message")    \
+    X(STALE, "stale", true, f->net.stale = 0, "messages come again up to 20 s later")             \
+    X(CLOCK, "clock", true, f->clock_every_ms = 0, "clocks stop or leap ahead")                   \
+    X(INSTALL, "install", true, f->crash_in_install = 0, "members crash while they install")      \
+    X(LOSE, "lose", true, f->lose_every_ms = 0, "disks fail for good, others are put in place")   \
+    X(LIE, "lie", true, f->lie_every_ms = 0, "disks of a minority only say that they sync")       \
+    X(DAMAGE, "damage", true, f->damage = 0, "files of journals are damaged")                     \
+    X(HUGE, "huge", true, f->huge = 0, "some commands are very large")                            \
+    X(ALIKE, "alike", false, f->alike = 0, "all members have the same timeouts")                  \
+    X(FLOW, "flow", false,                                                                        \
+      (f->window_bytes = GROUP_WINDOW_BYTES, f->uncommitted_bytes = GROUP_UNCOMMITTED_BYTES),     \
+      "few bytes may be under way or wait to be committed")
 
 enum group_fault {
 #define X(id, name, ends, how, text) GROUP_FAULT_##id,
@@ -104,5 +132,7 @@ MUST_USE enum status group_faults_parse(struct str names, uint64_t *ret, struct 
 void group_faults_names(uint64_t set, struct buf *out);
 
 void group_faults_choose(struct group_faults *f, enum group_profile p, struct rng *r);
+/* What came later, from a stream of its own: half of the seeds have none of it, and run as they did before. */
+void group_faults_choose_more(struct group_faults *f, enum group_profile p, struct rng *r);
 /* Nothing goes wrong any more, and the network and the disks are as in a room. */
 void group_faults_stop(struct group_faults *f);

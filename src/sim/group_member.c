@@ -24,6 +24,13 @@ static uint64_t until_ms(const struct member *m, uint64_t at_ms)
     return at_ms <= now ? 0 : (at_ms - now) * 1000000 / m->clock_rate + 1;
 }
 
+void member_clock(struct member *m, uint32_t rate)
+{
+    m->clock_base_ms = local_ms(m);
+    m->clock_base_us = m->group->sim->now_us;
+    m->clock_rate = rate;
+}
+
 bool member_awake(const struct member *m)
 {
     return m->up && m->group->sim->now_us >= m->paused_until;
@@ -51,6 +58,10 @@ static void configure(struct member *m, struct raft_config *c)
     c->batch_entries_max = g->faults.batch_entries;
     c->batch_bytes_max = g->faults.batch_bytes;
     c->window_messages = g->faults.window_messages;
+    c->window_bytes = g->faults.window_bytes;
+    c->uncommitted_bytes_max = g->faults.uncommitted_bytes;
+    if (g->faults.alike)
+        c->seed = g->sim->seed;
     c->first = raft_members_find(&g->first, m->number) ? &g->first : NULL;
 }
 
@@ -60,6 +71,8 @@ static void close_log(struct member *m)
     sim_trace(m->group->sim, "member %u %s", m->number, power ? "loses its power" : "crashes");
     m->group->sim->stats.power_cuts += power;
     m->group->sim->stats.kills += !power;
+    if (power)
+        lost_liar(m);
 }
 
 /* false: the disk failed, and another start will follow. */
@@ -71,6 +84,12 @@ static bool open_log(struct member *m)
     if (s == ST_OK)
         return true;
     sim_trace(g->sim, "member %u does not start: %s", m->number, why.text);
+    if (m->log->damaged && (s == ST_CORRUPT || s == ST_UNSUPPORTED)) {
+        g->sim->stats.damage_refused++;
+        (void)m->log->ops->close(m->log, &g->rng);
+        lost_for_good(m);
+        return false;
+    }
     if (s == ST_CORRUPT || s == ST_INTERNAL || s == ST_UNSUPPORTED)
         sim_fail(g->sim, "member %u does not start: %s", m->number, why.text);
     close_log(m);
@@ -86,9 +105,11 @@ void member_start(struct member *m)
     struct raft_config c;
     struct fault why;
     require(!m->up);
-    if (!open_log(m))
+    if (m->lost || !open_log(m))
         return;
     m->clock_rate = (uint32_t)rng_range(&g->rng, g->faults.clock_min, g->faults.clock_max);
+    m->clock_usual = m->clock_rate;
+    m->started_us = g->sim->now_us;
     m->clock_base_us = g->sim->now_us;
     m->clock_base_ms = rng_below(&g->rng, 1000000);
     configure(m, &c);
@@ -125,6 +146,8 @@ void member_stop(struct member *m)
     struct raft_view v = raft_view(m->raft);
     g->sim->stats.truncations += v.truncations;
     g->sim->stats.bad_refused += v.refused;
+    g->sim->stats.install_crashes += m->installing;
+    g->sim->stats.joint_crashes += raft_members(m->raft)->joint;
     raft_free(m->raft);
     lists_free(m->state);
     m->raft = NULL;
@@ -175,6 +198,11 @@ static void saved(struct member *m, uint64_t index)
     }
     m->installing = false;
     struct raft_snapshot s = {ps->index, ps->term, &ps->members};
+    uint64_t changed = raft_view(m->raft).members_index;
+    bool dropped = changed > s.index && raft_term_at(m->raft, s.index) != s.term;
+    g->sim->stats.undone_by_snapshot +=
+        (dropped || changed <= s.index) &&
+        !ledger_committed(&g->ledger, changed, raft_term_at(m->raft, changed));
     raft_restore(m->raft, &s);
     lists_free(m->state);
     m->state = ps->state ? lists_copy(ps->state) : lists_new();
@@ -235,6 +263,13 @@ struct parcel {
     struct platter_snapshot snapshot;
 };
 
+static void crash(void *ctx, uint64_t life)
+{
+    struct member *m = ctx;
+    if (life == m->life && !m->group->calm)
+        trouble_crash(m);
+}
+
 static void unpack(void *payload, uint64_t arg)
 {
     struct parcel *p = payload;
@@ -253,6 +288,10 @@ static void unpack(void *payload, uint64_t arg)
         if (!m->witness)
             p->snapshot.state = NULL;
         arm_disk(m);
+        if (rng_chance(&m->group->sim->extra, m->group->faults.crash_in_install))
+            sim_after(m->group->sim,
+                      rng_below(&m->group->sim->extra, 2u * m->group->faults.disk_us), crash, m,
+                      m->life);
     }
     lists_free(p->snapshot.state);
 }
@@ -369,7 +408,7 @@ static void arm(struct member *m)
     struct group *g = m->group;
     uint64_t deadline = raft_deadline_ms(m->raft);
     arm_disk(m);
-    if (deadline == UINT64_MAX || m->installing)
+    if (deadline == UINT64_MAX || m->installing || m->clock_rate == 0)
         return;
     uint64_t at = MAX(g->sim->now_us + until_ms(m, deadline), m->paused_until);
     at = MAX(at, g->sim->now_us + 1);
@@ -407,7 +446,7 @@ void member_run(struct member *m)
     arm(m);
 }
 
-void member_deliver(void *group, const struct raft_message *message)
+void member_deliver(void *group, const struct raft_message *message, uint64_t sent_us)
 {
     struct group *g = group;
     struct member *m = &g->member[message->to];
@@ -415,6 +454,7 @@ void member_deliver(void *group, const struct raft_message *message)
     if (!m->number || !member_awake(m) || m->installing)
         return;
     raft_tick(m->raft, local_ms(m));
+    g->sim->stats.stale += sent_us < m->started_us;
     sim_trace(g->sim, "%u -> %u type %d term %" PRIu64 " index %" PRIu64 " +%zu%s", message->from,
               message->to, (int)message->type, message->term, message->index, message->count,
               message->refused ? " refused" : "");

@@ -23,6 +23,7 @@ struct member {
     struct group *group;
     uint32_t number; /* 0: there is none */
     bool up;
+    bool lost;     /* it never starts again */
     bool witness;  /* it holds no state */
     uint64_t life; /* of a process; events of an older one are nothing */
     struct raft *raft;
@@ -34,8 +35,11 @@ struct member {
     bool fetching;   /* a peer's snapshot is on its way */
     uint64_t wake_at;
     uint64_t paused_until;
-    uint32_t clock_rate; /* thousandths */
+    uint64_t started_us;
+    uint32_t clock_rate; /* thousandths; 0: it stands */
+    uint32_t clock_usual;
     uint64_t clock_base_us, clock_base_ms;
+    uint32_t heir; /* who is to take its place; 0: nobody yet */
     struct list waits;
 };
 
@@ -60,6 +64,7 @@ struct group {
     uint32_t number_last;
     struct raft_members first;
     bool calm;
+    bool replacing;      /* somebody was lost, and an operator sees to it */
     struct rng rng;      /* of members and their logs */
     struct list parcels; /* snapshots on their way */
 
@@ -75,9 +80,10 @@ void member_start(struct member *m);
 void member_stop(struct member *m); /* it crashes */
 void member_done(struct member *m);
 void group_parcels_done(struct group *g); /* what the end of the run found on its way */
-void member_deliver(void *group, const struct raft_message *message);
-void member_run(struct member *m);            /* do what is ready, and see to the next time */
-struct member *group_leader(struct group *g); /* of the highest term; NULL: none */
+void member_deliver(void *group, const struct raft_message *message, uint64_t sent_us);
+void member_clock(struct member *m, uint32_t rate); /* from now on */
+void member_run(struct member *m);                  /* do what is ready, and see to the next time */
+struct member *group_leader(struct group *g);       /* of the highest term; NULL: none */
 bool member_awake(const struct member *m);
 
 /* --- group_client.c --- */
@@ -94,5 +100,26 @@ void group_watch_message(void *group, const struct raft_message *m, uint64_t sen
 
 /* --- group_trouble.c --- */
 void trouble_start(struct group *g);
-void trouble_crash(struct member *m); /* it starts again later */
+struct member *trouble_victim(struct group *g, struct rng *r); /* anybody, often a leader */
+void trouble_crash(struct member *m);                          /* it starts again later */
 void trouble_start_later(struct member *m);
+
+/* --- group_lost.c --- */
+void lost_disk(struct group *g);              /* somebody's disk fails for good */
+void lost_lie(struct group *g);               /* somebody's disk lies for a while */
+void lost_damage(struct member *m);           /* by chance, before it starts */
+void lost_liar(struct member *m);             /* its power was cut; if its disk lied, it is lost */
+void lost_for_good(struct member *m);         /* it is down */
+void lost_replace(void *group, uint64_t arg); /* an operator looks, again and again */
+bool lost_any(const struct group *g);         /* or somebody that may be */
+/* Could those whose disks are sound, but for this number, decide by themselves? */
+bool lost_bearable(const struct group *g, const struct raft_members *all, uint32_t but);
+
+/* --- group_bad.c --- */
+void bad_strike(struct group *g); /* say something that cannot be to somebody */
+
+/* --- group_links.c --- */
+void links_split(struct group *g);
+void links_flap(struct group *g);
+void links_slow(struct group *g);
+void links_reset(struct group *g);

@@ -7,21 +7,28 @@
 #include "sim/disk.h"
 #include "sim/group_state.h"
 
-enum { SPACE_GONE_US_MAX = 1500000 };
+enum { SPACE_GONE_US_MAX = 1500000, CLOCK_MS_MAX = 3000 };
+
+struct member *trouble_victim(struct group *g, struct rng *r)
+{
+    struct member *leader = group_leader(g);
+    if (leader && rng_chance(r, 300))
+        return leader;
+    return &g->member[rng_range(r, 1, g->number_last)];
+}
 
 static struct member *anybody(struct group *g)
 {
-    struct member *leader = group_leader(g);
-    if (leader && rng_chance(&g->sim->crashes, 300))
-        return leader;
-    return &g->member[rng_range(&g->sim->crashes, 1, g->number_last)];
+    return trouble_victim(g, &g->sim->crashes);
 }
 
 static void restart(void *ctx, uint64_t life)
 {
     struct member *m = ctx;
-    if (life == m->life && !m->up)
-        member_start(m);
+    if (life != m->life || m->up)
+        return;
+    lost_damage(m);
+    member_start(m);
 }
 
 void trouble_start_later(struct member *m)
@@ -91,30 +98,45 @@ static void pause_one(struct group *g)
     }
 }
 
-static void heal(void *ctx, uint64_t arg)
+static void clock_goes_on(void *ctx, uint64_t life)
 {
-    struct group *g = ctx;
-    (void)arg;
-    sim_trace(g->sim, "the network is whole");
-    net_heal(&g->net);
+    struct member *m = ctx;
+    if (life != m->life || !m->up || m->clock_rate)
+        return;
+    member_clock(m, m->clock_usual);
+    member_run(m);
 }
 
-/* One way or both; halves, one alone, or halves with a bridge. */
-static void split(struct group *g)
+/* It stands for a while, or leaps ahead; it never goes back. */
+static void clock_goes_wrong(struct group *g)
 {
-    struct rng *r = &g->sim->crashes;
-    uint64_t all = ((UINT64_C(1) << g->number_last) - 1) << 1;
-    uint64_t a = rng_next(r) & all;
-    if (rng_chance(r, 400))
-        a = UINT64_C(1) << anybody(g)->number;
-    uint64_t b = all & ~a;
-    if (rng_chance(r, 200))
-        b &= ~(UINT64_C(1) << rng_range(r, 1, g->number_last));
-    bool both = rng_chance(r, 600);
-    sim_trace(g->sim, "cut %" PRIx64 " %s %" PRIx64, a, both ? "from" : "to", b);
-    g->sim->stats.splits++;
-    net_split(&g->net, a, b, both);
-    sim_after(g->sim, sim_between(r, 1000, UINT64_C(1000) * g->faults.split_ms), heal, g, 0);
+    struct rng *r = &g->sim->extra;
+    struct member *m = trouble_victim(g, r);
+    uint64_t ms = rng_range(r, 1, CLOCK_MS_MAX);
+    if (!m->up || m->clock_rate == 0)
+        return;
+    if (rng_chance(r, 400)) {
+        sim_trace(g->sim, "the clock of member %u leaps", m->number);
+        g->sim->stats.clock_leaps++;
+        m->clock_base_ms += ms;
+        member_run(m);
+        return;
+    }
+    sim_trace(g->sim, "the clock of member %u stands", m->number);
+    g->sim->stats.clock_stops++;
+    member_clock(m, 0);
+    sim_after(g->sim, 1000 * ms, clock_goes_on, m, m->life);
+}
+
+/* Somebody else wants it too, and it is one at a time. */
+static void transfer_again(struct group *g, struct member *m)
+{
+    struct fault why;
+    uint32_t to = (uint32_t)rng_range(&g->sim->extra, 1, g->number_last);
+    enum status s = raft_transfer(m->raft, to, &why);
+    if (s != ST_CONFLICT)
+        sim_fail(g->sim, "member %u hands over to two: %s", m->number, status_code(s));
+    g->sim->stats.transfer_conflicts++;
 }
 
 static void transfer(struct group *g)
@@ -126,6 +148,8 @@ static void transfer(struct group *g)
         enum status s = raft_transfer(m->raft, to, &why);
         sim_trace(g->sim, "member %u hands over to %u: %s", m->number, to, status_code(s));
         g->sim->stats.transfers += s == ST_OK;
+        if (s == ST_OK)
+            transfer_again(g, m);
         member_run(m);
     }
 }
@@ -169,59 +193,11 @@ static void change(struct group *g)
             else
                 alter_one(g, &wanted);
         }
-        enum status s = raft_change(m->raft, &wanted, &index, &why);
+        enum status s = lost_any(g) && !lost_bearable(g, &wanted, 0)
+                            ? ST_UNAVAILABLE
+                            : raft_change(m->raft, &wanted, &index, &why);
         sim_trace(g->sim, "member %u changes the members: %s", m->number, status_code(s));
         member_run(m);
-    }
-}
-
-/* --- what a sound member never says --- */
-
-static void break_message(struct group *g, struct member *m, struct raft_message *b,
-                          struct raft_entry *e)
-{
-    struct rng *r = &g->sim->crashes;
-    struct raft_view v = raft_view(m->raft);
-    *b = (struct raft_message){.type = RAFT_APPEND, .to = m->number, .term = v.term + 1};
-    b->from = m->number == 1 ? 2 : 1;
-    *e = (struct raft_entry){1, 1, RAFT_ENTRY_NOOP, NULL};
-    switch (rng_below(r, 12)) {
-    case 0: b->type = (enum raft_message_type)(RAFT_MESSAGE_TYPE_COUNT + rng_below(r, 9)); break;
-    case 1: b->from = m->number; break;
-    case 2: b->from = 0; break;
-    case 3: b->to = m->number + 1; break;
-    case 4: b->term = 0; break;
-    case 5: b->index = UINT64_MAX - rng_below(r, 3), b->log_term = 1; break;
-    case 6: b->log_term = b->term + 1, b->index = 1; break;
-    case 7: b->entries = e, b->count = 1, e->index = 2; break;
-    case 8: b->entries = e, b->count = 1, e->term = b->term + 1; break;
-    case 9: b->entries = e, b->count = 1, e->type = RAFT_ENTRY_COMMAND; break;
-    case 10: b->type = RAFT_VOTE, b->entries = e, b->count = 1; break;
-    default: /* committed long ago, and other */
-        b->index = v.commit, b->log_term = raft_term_at(m->raft, v.commit);
-        if (v.commit && b->log_term && v.commit > v.first)
-            b->log_term += 1, b->term += 1;
-        else
-            b->term = 0;
-    }
-}
-
-static void say_what_cannot_be(struct group *g)
-{
-    struct member *m = anybody(g);
-    struct raft_message b;
-    struct raft_entry e;
-    struct fault why;
-    if (member_awake(m) && !m->installing) {
-        struct raft_view before = raft_view(m->raft);
-        break_message(g, m, &b, &e);
-        g->sim->stats.bad++;
-        if (raft_step(m->raft, &b, &why) == ST_OK)
-            sim_fail(g->sim, "member %u takes a message that cannot be", m->number);
-        struct raft_view after = raft_view(m->raft);
-        if (after.term != before.term || after.commit != before.commit ||
-            after.last != before.last || after.role != before.role || after.leader != before.leader)
-            sim_fail(g->sim, "member %u is changed by a message that it refused", m->number);
     }
 }
 
@@ -236,10 +212,16 @@ static const struct trouble {
     {offsetof(struct group_faults, disk_dies_every_ms), disk_dies},
     {offsetof(struct group_faults, no_space_every_ms), space_is_gone},
     {offsetof(struct group_faults, pause_every_ms), pause_one},
-    {offsetof(struct group_faults, split_every_ms), split},
+    {offsetof(struct group_faults, split_every_ms), links_split},
     {offsetof(struct group_faults, transfer_every_ms), transfer},
     {offsetof(struct group_faults, change_every_ms), change},
-    {offsetof(struct group_faults, bad_every_ms), say_what_cannot_be},
+    {offsetof(struct group_faults, bad_every_ms), bad_strike},
+    {offsetof(struct group_faults, flap_every_ms), links_flap},
+    {offsetof(struct group_faults, slow_link_every_ms), links_slow},
+    {offsetof(struct group_faults, reset_every_ms), links_reset},
+    {offsetof(struct group_faults, clock_every_ms), clock_goes_wrong},
+    {offsetof(struct group_faults, lose_every_ms), lost_disk},
+    {offsetof(struct group_faults, lie_every_ms), lost_lie},
 };
 
 static void strike(void *ctx, uint64_t index);

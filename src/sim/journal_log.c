@@ -132,10 +132,22 @@ static enum status open_journal(struct journal_log *j, struct loading *l, struct
     struct journal_config c = {.segment_size = j->sim->faults.segment_bytes};
     struct log_load load = {load_hard, load_snapshot, load_entry, l};
     j->sim->entropy.fill(&j->sim->entropy, c.new_id, sizeof c.new_id);
-    arm_crash(j, true);
-    j->disk.recovering = true;
-    enum status s = journal_inline_open(&j->disk.port, &c, &load, &j->journal, NULL, why);
-    j->disk.recovering = false;
+    return journal_inline_open(&j->disk.port, &c, &load, &j->journal, NULL, why);
+}
+
+enum status journal_log_look(struct member_log *log, struct platter *ret, struct fault *why)
+{
+    struct journal_log *j = self(log);
+    struct loading l;
+    require(!j->journal);
+    platter_init(&l.found);
+    buf_init(&l.snapshot, SNAPSHOT_MAX);
+    enum status s = open_journal(j, &l, why);
+    journal_inline_close(j->journal);
+    j->journal = NULL;
+    buf_done(&l.snapshot);
+    platter_init(ret);
+    platter_become(ret, &l.found);
     return s;
 }
 
@@ -147,10 +159,15 @@ static enum status log_open(struct member_log *log, struct fault *why)
     platter_init(&l.found);
     buf_init(&l.snapshot, SNAPSHOT_MAX);
     j->failed = false;
+    arm_crash(j, true);
+    j->disk.recovering = true;
     enum status s = open_journal(j, &l, why);
-    if (s == ST_OK && !platter_may_become(&log->durable, &l.found))
+    j->disk.recovering = false;
+    if (s == ST_OK && !platter_may_become(&log->durable, &l.found, log->damaged))
         s = found_wrong(&log->durable, &l.found, why);
     if (s == ST_OK) {
+        j->sim->stats.damage_older += l.found.snapshot.index < log->durable.snapshot.index;
+        log->damaged = false;
         platter_become(&log->durable, &l.found);
         journal_inline_log(j->journal)->events = &j->events;
         arm_crash(j, false);

@@ -15,3 +15,6 @@
 #include "sim/member_log.h"
 
 struct member_log *journal_log_new(struct sim *s);
+/* What would be found, of one that is closed and is not to be opened again. *ret is to be given to platter_done(), even
+ * on failure; fails as log_open() does, but does not compare. */
+MUST_USE enum status journal_log_look(struct member_log *l, struct platter *ret, struct fault *why);

@@ -17,6 +17,7 @@ void ledger_done(struct ledger *l)
         free(l->slot[i].made);
     free(l->slot);
     free(l->leader);
+    free(l->open);
     free(l->position);
 }
 
@@ -55,6 +56,11 @@ uint64_t ledger_position(const struct ledger *l, uint64_t value)
     return value < l->position_room ? l->position[value] : 0;
 }
 
+bool ledger_committed(const struct ledger *l, uint64_t index, uint64_t term)
+{
+    return index <= l->commit && (term == 0 || l->slot[index].commit_term == term);
+}
+
 /* Is the entry on the platter, or in its snapshot? */
 static bool holds(const struct member *m, uint64_t index, uint64_t term)
 {
@@ -88,23 +94,42 @@ static bool quorums_meet(const struct raft_members *before, const struct raft_me
     return same_with(before, RAFT_VOTES, after, after->joint ? RAFT_VOTED : RAFT_VOTES);
 }
 
+static void add_open(struct ledger *l, uint64_t index, const struct raft_members *members)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < l->open_count; i++)
+        if (l->open[i].index > l->commit)
+            l->open[left++] = l->open[i];
+    l->open_count = left;
+    if (l->open_count == l->open_room) {
+        l->open_room = MAX(2 * l->open_room, (size_t)4);
+        l->open = mem_grow(l->open, l->open_room, sizeof *l->open);
+    }
+    l->open[l->open_count++] = (struct ledger_members){index, *members};
+}
+
 /* A leader has made this configuration. */
 static void made_members(struct ledger *l, const struct member *m, const struct raft_entry *e)
 {
     struct raft_members after;
     struct str bytes = {e->data->bytes, e->data->len};
+    if (raft_members_decode(bytes, &after, NULL) != ST_OK) {
+        sim_fail(l->sim, "member %u makes configuration %" PRIu64 ", which is none", m->number,
+                 e->index);
+        return;
+    }
     for (uint64_t i = l->commit + 1; i < e->index; i++)
         if (raft_entry_at(m->raft, i)->type == RAFT_ENTRY_MEMBERS)
             sim_fail(l->sim,
                      "OneChange: member %u makes configuration %" PRIu64 ", and %" PRIu64
                      " is not committed",
                      m->number, e->index, i);
-    if (raft_members_decode(bytes, &after, NULL) != ST_OK ||
-        !quorums_meet(raft_members_at(m->raft, e->index - 1), &after))
+    if (!quorums_meet(raft_members_at(m->raft, e->index - 1), &after))
         sim_fail(l->sim,
                  "QuorumsMeet: configuration %" PRIu64 " of member %u could do without a quorum of "
                  "the one before it",
                  e->index, m->number);
+    add_open(l, e->index, &after);
 }
 
 /* NumbersAreNew: who is gone does not come back under its number. */
@@ -174,6 +199,8 @@ static void told_vote(struct ledger *l, const struct member *m, uint64_t term, u
 
 void ledger_sent(struct ledger *l, const struct member *m, const struct raft_message *message)
 {
+    if (message->type == RAFT_VOTE_ASK)
+        l->sim->stats.gone_asks += l->gone >> m->number & 1;
     if (message->type == RAFT_VOTE_ASK && !message->pre) {
         told_vote(l, m, message->term, m->number);
         if (!holds(m, message->index, message->log_term))
@@ -192,12 +219,47 @@ void ledger_sent(struct ledger *l, const struct member *m, const struct raft_mes
                  m->number, message->index);
 }
 
+/* --- what lost its true end --- */
+
+static bool was_made(struct ledger *l, const struct raft_entry *e)
+{
+    const struct ledger_slot *s = slot(l, e->index);
+    for (uint32_t i = 0; i < s->made_count; i++)
+        if (s->made[i].term == e->term)
+            return s->made[i].hash == hash_of(e);
+    return false;
+}
+
+void ledger_found(struct ledger *l, const struct member *m, const struct platter *found)
+{
+    const struct platter_snapshot *s = &found->snapshot;
+    if (found->hard.term > l->member[m->number].term)
+        sim_fail(l->sim, "OnceThere: member %u finds term %" PRIu64 ", in which it never was",
+                 m->number, found->hard.term);
+    if (s->index && (!ledger_committed(l, s->index, s->term) ||
+                     (s->state && slot(l, s->index)->state_hash != s->state->hash)))
+        sim_fail(l->sim,
+                 "OnceThere: member %u finds a snapshot of entry %" PRIu64 " that never was",
+                 m->number, s->index);
+    for (size_t i = 0; i < found->count; i++)
+        if (!was_made(l, &found->entry[i]))
+            sim_fail(l->sim, "OnceThere: member %u finds an entry %" PRIu64 " that never was",
+                     m->number, found->entry[i].index);
+}
+
 /* --- StateMachineSafety --- */
 
 void ledger_started(struct ledger *l, const struct member *m)
 {
     struct ledger_member *x = &l->member[m->number];
-    x->applied = x->commit_seen = m->log->durable.snapshot.index;
+    const struct platter_snapshot *s = &m->log->durable.snapshot;
+    x->applied = x->commit_seen = s->index;
+    x->members_index = 0;
+    if (s->state && slot(l, s->index)->state_hash &&
+        slot(l, s->index)->state_hash != s->state->hash)
+        sim_fail(l->sim,
+                 "StateMachineSafety: member %u begins with another state at entry %" PRIu64,
+                 m->number, s->index);
 }
 
 void ledger_applied(struct ledger *l, const struct member *m, const struct raft_entry *e,
@@ -237,6 +299,7 @@ void ledger_restored(struct ledger *l, const struct member *m, uint64_t index, u
                  ", which is not that",
                  m->number, index);
     x->applied = x->commit_seen = index;
+    x->members_index = 0;
 }
 
 /* --- after each event --- */
@@ -408,6 +471,9 @@ void ledger_look(struct ledger *l, const struct member *m)
     struct ledger_member *x = &l->member[m->number];
     struct raft_view v = raft_view(m->raft);
     look_at_platter(l, m, &v);
+    x->term = MAX(x->term, v.term);
+    l->sim->stats.undone += v.members_index < x->members_index;
+    x->members_index = v.members_index;
     if (v.role == RAFT_LEADER && x->led != v.term) {
         x->led = v.term;
         look_at_new_leader(l, m, &v);

@@ -8,6 +8,7 @@
 #include "sim/net.h"
 
 struct member;
+struct platter;
 
 /* An entry that was ever made: (index, term) has one content and one entry before it. */
 struct ledger_entry {
@@ -24,12 +25,14 @@ struct ledger_slot {
 
 /* What a member promised. */
 struct ledger_member {
-    struct raft_hard told; /* the newest vote that it told of */
-    struct raft_hard hard; /* the newest that was seen on its platter */
-    uint64_t applied;      /* by this process */
-    uint64_t commit_seen;  /* likewise */
-    uint64_t led;          /* newest term in which it was seen to lead */
-    uint64_t last_durable; /* entry on its platter */
+    struct raft_hard told;  /* the newest vote that it told of */
+    struct raft_hard hard;  /* the newest that was seen on its platter */
+    uint64_t applied;       /* by this process */
+    uint64_t commit_seen;   /* likewise */
+    uint64_t led;           /* newest term in which it was seen to lead */
+    uint64_t term;          /* highest that it was in */
+    uint64_t last_durable;  /* entry on its platter */
+    uint64_t members_index; /* of the configuration in force, when it was last looked at */
 };
 
 struct ledger {
@@ -38,6 +41,12 @@ struct ledger {
     size_t room;
     uint64_t commit;             /* highest ever */
     struct raft_members members; /* in force there */
+    /* Configurations that were made and not yet committed, or never will be. */
+    struct ledger_members {
+        uint64_t index;
+        struct raft_members members;
+    } * open;
+    size_t open_count, open_room;
     struct raft_members counted; /* in force at the leader that committed it */
     uint64_t gone;               /* who was a member and is none, a bit for each number */
     uint32_t *leader;            /* by term */
@@ -62,8 +71,12 @@ void ledger_restored(struct ledger *l, const struct member *m, uint64_t index, u
                      uint64_t state_hash);
 /* Its own snapshot of `index` is durable: what that covers, its log tells no more once it is opened again. */
 void ledger_saved(struct ledger *l, const struct member *m, uint64_t index);
+/* What is there of a disk that lost what it had called durable: nothing that never was. */
+void ledger_found(struct ledger *l, const struct member *m, const struct platter *found);
 void ledger_started(struct ledger *l, const struct member *m); /* a new process */
 /* After each event of a member. */
 void ledger_look(struct ledger *l, const struct member *m);
 
+/* term 0: not known, as of what the own snapshot covers. */
+bool ledger_committed(const struct ledger *l, uint64_t index, uint64_t term);
 uint64_t ledger_position(const struct ledger *l, uint64_t value); /* 0: not applied anywhere */

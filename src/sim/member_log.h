@@ -18,7 +18,8 @@ struct member_log;
 struct member_log_ops {
     /*
      * Afterwards `durable` is what the process begins with.
-     * ST_CORRUPT, ST_INTERNAL, ST_UNSUPPORTED  never, unless there is a bug.
+     * ST_CORRUPT, ST_UNSUPPORTED  only when it is damaged.
+     * ST_INTERNAL  never, unless there is a bug: what is found is not what was there.
      * any other  the disk failed; close() as after a crash.
      */
     enum status (*open)(struct member_log *l, struct fault *why);
@@ -40,4 +41,5 @@ struct member_log {
     const struct member_log_ops *ops;
     struct platter durable; /* what anybody may rely on; behind it, what was asked for */
     struct sim_disk *disk;  /* NULL: it has none */
+    bool damaged; /* since it was closed; open() may refuse it, or find an older snapshot */
 };

@@ -219,50 +219,52 @@ static bool same_entry(const struct raft_entry *a, const struct raft_entry *b)
                               (struct str){b->data->bytes, b->data->len});
 }
 
-/* As far as `found` tells: it may begin later. */
-static bool looks_like(const struct platter *p, const struct platter *found)
+/* As far as both tell. */
+static bool looks_like(const struct platter *p, const struct platter *found, bool older)
 {
+    older &= found->snapshot.index < p->snapshot.index;
     if (p->hard.term != found->hard.term || p->hard.vote != found->hard.vote ||
-        platter_last(p) != platter_last(found) || p->first > found->first ||
-        !same_snapshot(&p->snapshot, &found->snapshot))
+        platter_last(p) != platter_last(found) || (p->first > found->first && !older) ||
+        !(older || same_snapshot(&p->snapshot, &found->snapshot)))
         return false;
-    for (size_t i = found->count; i-- > 0;)
-        if (!same_entry(&p->entry[found->first + i - p->first], &found->entry[i]))
+    for (uint64_t i = platter_last(p); i >= MAX(p->first, found->first); i--)
+        if (!same_entry(&p->entry[i - p->first], &found->entry[i - found->first]))
             return false;
     return true;
 }
 
 /* Carry out q, bit by bit: does p look like `found` after one of them? */
-static bool comes_by(struct platter *p, const struct request *q, const struct platter *found)
+static bool comes_by(struct platter *p, const struct request *q, const struct platter *found,
+                     bool older)
 {
     bool yes = false;
     struct platter_snapshot s;
     switch (q->kind) {
     case REQUEST_APPEND:
         do_append(p, q, 0);
-        yes = looks_like(p, found);
+        yes = looks_like(p, found, older);
         for (size_t i = 0; !yes && i < q->count; i++) {
             put_entry(p, q, i);
-            yes = looks_like(p, found);
+            yes = looks_like(p, found, older);
         }
         return yes;
     case REQUEST_SAVE:
         s = copy_snapshot(&q->snapshot);
         do_save(p, &s);
-        return looks_like(p, found);
+        return looks_like(p, found, older);
     case REQUEST_COMPACT: cut_before(p, q->first_kept); return false;
     }
     defs_unreachable("request kind");
 }
 
-bool platter_may_become(const struct platter *p, const struct platter *found)
+bool platter_may_become(const struct platter *p, const struct platter *found, bool older)
 {
     struct platter now;
     copy_durable(p, &now);
-    bool yes = looks_like(&now, found);
+    bool yes = looks_like(&now, found, older);
     LIST_EACH(it, &p->queue) {
         if (!yes)
-            yes = comes_by(&now, CONTAINER_OF(it, struct request, item), found);
+            yes = comes_by(&now, CONTAINER_OF(it, struct request, item), found, older);
     }
     platter_done(&now);
     return yes;

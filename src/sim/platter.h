@@ -57,7 +57,8 @@ void platter_crash(struct platter *p, struct rng *r);
 /* One more durable entry, the next one; referenced. */
 void platter_put(struct platter *p, const struct raft_entry *e);
 /* Is `found` what a crash may leave: the hard state, snapshot and log after some bit of what waits? It may lack
- * what its snapshot covers. */
-bool platter_may_become(const struct platter *p, const struct platter *found);
+ * what its snapshot covers. older: an older snapshot will do, or none, with all entries after it; of those that p does
+ * not hold nothing is said. */
+bool platter_may_become(const struct platter *p, const struct platter *found, bool older);
 /* Be `found`, which is taken. What waits is dropped. */
 void platter_become(struct platter *p, struct platter *found);

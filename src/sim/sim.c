@@ -60,6 +60,7 @@ void sim_init(struct sim *s, uint64_t seed, bool print)
     s->crashes = rng_fork(&root);
     struct rng choices = rng_fork(&root);
     faults_choose(&s->faults, &choices);
+    s->extra = rng_fork(&root);
 }
 
 void sim_done(struct sim *s)

@@ -34,6 +34,8 @@ struct sim {
     struct rng client;  /* what users do */
     struct rng secrets; /* entropy */
     struct rng crashes;
+    struct rng
+        extra; /* faults of groups that came after the others: a run without them stays as it was */
 
     struct faults faults;
     struct stats stats;

@@ -54,13 +54,43 @@
     X(installs, "snapshots from peers")                    \
     X(changes, "changes of members seen")                  \
     X(transfers, "leaders that hand over")                 \
+    X(transfer_conflicts, "second ones at once refused")   \
     X(splits, "cuts of the network")                       \
+    X(one_way, "of them one way")                          \
+    X(bridges, "of them with a bridge")                    \
+    X(isolated, "of them a leader alone")                  \
+    X(flaps, "cuts of links that flap")                    \
+    X(slow_links, "links slow for a while")                \
+    X(resets, "streams reset")                             \
+    X(cut_frames, "messages cut in the middle")            \
+    X(stale, "messages older than who got them")           \
     X(pauses, "members paused")                            \
+    X(clock_stops, "clocks that stood")                    \
+    X(clock_leaps, "clocks that leapt")                    \
+    X(install_crashes, "crashes while a snapshot came in") \
+    X(joint_crashes, "crashes while members change")       \
+    X(undone, "changes of members undone")                 \
+    X(undone_by_snapshot, "undone by a snapshot")          \
+    X(gone_asks, "votes asked for by who is gone")         \
+    X(lost, "disks lost for good")                         \
+    X(replaced, "changes to put others in their place")    \
+    X(damages, "journals damaged")                         \
+    X(damage_refused, "of them refused")                   \
+    X(damage_older, "of them with an older snapshot")      \
+    X(liars, "disks that lied")                            \
+    X(lies, "syncs that were none")                        \
+    X(liars_cut, "liars that lost their power")            \
+    X(liars_refused, "of them refused")                    \
+    X(huge, "very large commands")                         \
+    X(full, "commands refused for want of room")           \
     X(messages, "messages")                                \
     X(burst_entries, "entries in bursts")                  \
     X(burst_messages, "messages for them")                 \
     X(bad, "messages that cannot be")                      \
-    X(bad_refused, "of them refused")
+    X(bad_refused, "of them refused")                      \
+    X(passed_over, "messages that nobody asked for")       \
+    X(bad_bytes, "bytes that are no message")              \
+    X(bad_snapshots, "snapshots that cannot be")
 
 /* How long something took, each time. */
 #define STATS_TIMES_TABLE(X)                        \

@@ -1,3 +1,4 @@
+#include "sim/damage.h"
 #include "sim/journal_log.h"
 #include "support/tap.h"
 
@@ -189,6 +190,98 @@ TEST(journal_log_that_lost_something_durable_does_not_open)
     place_done(&p);
 }
 
+/* Damage is refused or does nothing, or an older snapshot and the log serve as well. */
+TEST(journal_log_that_is_damaged_is_refused_or_as_it_was)
+{
+    unsigned refused = 0, as_it_was = 0, older = 0;
+    for (uint64_t seed = 1; seed <= 1500; seed++) {
+        char text[DAMAGE_TEXT_MAX];
+        struct place p, other;
+        place_init(&p, seed);
+        place_init(&other, seed + 1);
+        p.sim.faults.keep_cache = other.sim.faults.keep_cache = 0;
+        CHECK_EQ(ST_OK, start(&p));
+        CHECK_EQ(ST_OK, start(&other));
+        CHECK(work(&p) && work(&other));
+        for (uint64_t i = 92; i < 96; i++)
+            ask(&p, i, 7);
+        if (seed % 2)
+            save(&p, 93, 7, some_lists()); /* and the entries before it stay */
+        CHECK(settle(&p));
+        crash(&p);
+        CHECK(damage_strike(p.log->disk, other.log->disk, &p.sim.crashes, text));
+        p.log->damaged = true;
+        enum status s = start(&p);
+        if (s == ST_OK)
+            CHECK_EQ(95, platter_last(&p.log->durable));
+        else if (s != ST_CORRUPT && s != ST_UNSUPPORTED)
+            tap_fail(__FILE__, __LINE__, "seed %llu: %s: %s", (unsigned long long)seed, text,
+                     status_code(s));
+        refused += s != ST_OK;
+        as_it_was += s == ST_OK;
+        older += s == ST_OK && seed % 2 && p.log->durable.snapshot.index < 93;
+        place_done(&p);
+        place_done(&other);
+    }
+    printf("# %u refused, %u as before, %u of them with an older snapshot\n", refused, as_it_was,
+           older);
+    CHECK(refused > 300 && as_it_was > 100);
+}
+
+/* After its power cut, a disk that lied holds less than it said, and nothing else. */
+TEST(journal_log_on_a_disk_that_lies_holds_what_once_was)
+{
+    unsigned refused = 0, less = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct place p;
+        struct platter found;
+        struct fault why;
+        place_init(&p, seed);
+        p.sim.faults.keep_cache = 0;
+        CHECK_EQ(ST_OK, start(&p));
+        for (uint64_t i = 1; i <= 10; i++)
+            ask(&p, i, 1);
+        CHECK(settle(&p));
+        p.log->disk->lies = true;
+        for (uint64_t i = 11; i <= 30; i++) {
+            ask(&p, i, i);
+            CHECK(settle(&p));
+        }
+        CHECK_EQ(30, platter_last(&p.log->durable));
+        crash(&p);
+        if (journal_log_look(p.log, &found, &why) == ST_OK) {
+            CHECK(platter_last(&found) >= 10 && platter_last(&found) <= 30);
+            for (uint64_t i = 11; i <= platter_last(&found); i++)
+                CHECK_EQ(i, platter_term(&found, i));
+            less += platter_last(&found) < 30;
+        } else {
+            refused++;
+        }
+        platter_done(&found);
+        p.log->ops->free(p.log);
+        sim_done(&p.sim);
+    }
+    printf("# %u refused, %u with less\n", refused, less);
+    CHECK(less > 0 && refused > 0);
+}
+
+TEST(journal_log_on_a_disk_that_lies_no_more_keeps_what_it_said)
+{
+    struct place p;
+    place_init(&p, 5);
+    p.sim.faults.keep_cache = 0;
+    CHECK_EQ(ST_OK, start(&p));
+    p.log->disk->lies = true;
+    ask(&p, 1, 1);
+    save(&p, 1, 1, some_lists());
+    CHECK(settle(&p));
+    sim_disk_honest(p.log->disk);
+    crash(&p);
+    CHECK_EQ(ST_OK, start(&p));
+    CHECK_EQ(1, p.log->durable.snapshot.index);
+    place_done(&p);
+}
+
 /* --- what a crash may leave --- */
 
 static void put(struct platter *p, uint64_t term)
@@ -219,7 +312,7 @@ static bool may_become(struct raft_hard hard, const char *terms)
     found.hard = hard;
     for (; *terms; terms++)
         put(&found, (uint64_t)(*terms - '0'));
-    bool yes = platter_may_become(&p, &found);
+    bool yes = platter_may_become(&p, &found, false);
     platter_done(&p);
     platter_done(&found);
     return yes;
@@ -239,4 +332,29 @@ TEST(platter_may_become_what_came_before_the_crash_and_nothing_else)
     CHECK(!may_become(after, "11222"));
     CHECK(!may_become((struct raft_hard){2, 1}, "111"));
     CHECK(!may_become((struct raft_hard){0, 0}, ""));
+}
+
+/* Another snapshot than the newest only where that may be damaged, and then an older one. */
+TEST(platter_may_become_one_with_an_older_snapshot_if_that_will_do)
+{
+    struct platter p, found;
+    platter_init(&p);
+    platter_init(&found);
+    p.hard = found.hard = (struct raft_hard){1, 1};
+    for (unsigned i = 0; i < 5; i++) {
+        put(&p, 1);
+        put(&found, 1);
+    }
+    p.snapshot = (struct platter_snapshot){.index = 3, .term = 1, .state = some_lists()};
+    platter_compact(&p, 3);
+    (void)platter_run(&p, 1);
+    CHECK(!platter_may_become(&p, &found, false));
+    CHECK(platter_may_become(&p, &found, true));
+    found.snapshot.index = 4;
+    CHECK(!platter_may_become(&p, &found, true));
+    found.snapshot.index = 0;
+    found.entry[3].term = 2;
+    CHECK(!platter_may_become(&p, &found, true));
+    platter_done(&p);
+    platter_done(&found);
 }
