@@ -134,6 +134,38 @@ TEST(append_acknowledges_what_was_shown_to_be_equal)
     net_free(n);
 }
 
+/* A campaign begins a term without following anybody: what the leader of the term before has shown says nothing of
+ * who wins. */
+TEST(append_candidate_that_lost_forgets_what_its_last_leader_showed)
+{
+    struct net *n = net_start_led(5);
+    net_isolate(n, 1);
+    n->cut[1][2] = false;
+    net_propose_many(n, 1, 2);
+    struct raft_read read;
+    CHECK_EQ(ST_OK, raft_read(n->node[1].r, &read, NULL));
+    net_run(n, 1);
+    net_settle(n);
+    CHECK_STR("111", net_log(n, 2));
+    net_campaign(n, 2);
+    net_vote(n, 2, 3);
+    net_vote(n, 2, 4);
+    CHECK_EQ(RAFT_CANDIDATE, net_view(n, 2).role);
+    CHECK_EQ(2, net_view(n, 2).term);
+    (void)net_drop(n, 0, 0, NET_ANY);
+    struct raft_message m = {.type = append, .from = 3, .to = 2, .term = 2, .index = 1};
+    m.log_term = 1;
+    m.commit = 3;
+    raft_net_send(n, &m);
+    net_deliver(n, 3, 2, append);
+    CHECK_EQ(3, net_view(n, 2).leader);
+    CHECK_EQ(1, net_find(n, 2, 3, appended)->matched);
+    CHECK_EQ(1, net_find(n, 2, 3, appended)->index);
+    CHECK_EQ(0, net_find(n, 2, 3, appended)->read); /* nor has it seen a read of this term */
+    CHECK_EQ(1, net_view(n, 2).commit);
+    net_free(n);
+}
+
 TEST(append_heartbeat_commits_no_further_than_it_matches)
 {
     struct net *n = net_new(3);
@@ -269,6 +301,33 @@ TEST(append_completion_of_what_was_cut_and_came_again_says_nothing)
     CHECK_EQ(2, net_view(n, 2).persisted);
     CHECK_EQ(2, net_find(n, 2, 1, appended)->index);
     CHECK_STR("12", net_log(n, 2));
+    net_free(n);
+}
+
+/* Some of what is under way is done already when the log is cut: that counts for each of the rest. */
+TEST(append_cut_counts_for_every_write_that_is_still_under_way)
+{
+    struct net *n = net_start_led(3);
+    net_disk_hold(n, 2);
+    net_propose_many(n, 1, 3);
+    net_settle(n);
+    CHECK_EQ(3, n->node[2].write_count);
+    net_disk_do(n, 2, 1);
+    CHECK_EQ(2, net_view(n, 2).persisted);
+    struct raft_entry other = {3, 2, RAFT_ENTRY_NOOP, NULL};
+    struct raft_message m = {.type = append, .from = 3, .to = 2, .term = 2, .index = 2};
+    m.log_term = 1;
+    m.entries = &other;
+    m.count = 1;
+    raft_net_send(n, &m);
+    net_deliver(n, 3, 2, append);
+    for (int old = 0; old < 2; old++) {
+        net_disk_do(n, 2, 1);
+        CHECK_EQ(2, net_view(n, 2).persisted);
+    }
+    net_disk_do(n, 2, 1);
+    CHECK_EQ(3, net_view(n, 2).persisted);
+    CHECK_STR("112", net_log(n, 2));
     net_free(n);
 }
 

@@ -198,6 +198,30 @@ TEST(change_new_voter_joins_first)
     net_free(n);
 }
 
+/* What all full voters hold a witness may have dropped: who lacks some of that could need what nobody may lend it. */
+TEST(change_new_voter_holds_what_a_witness_may_have_dropped)
+{
+    struct net *n = net_new(2);
+    CHECK(raft_members_put(&n->first, 3, V | W));
+    CHECK(raft_members_put(&n->first, 4, 0));
+    net_start_each(n, 4);
+    net_elect(n, 1);
+    net_disk_hold(n, 4); /* it hears everything, and acknowledges nothing */
+    net_fill(n, 1, 3);
+    net_beat(n, 1);
+    CHECK_EQ(4, net_view(n, 1).kept);
+    CHECK(net_peer(n, 1, 4).match < 4);
+    struct raft_members wanted = n->first;
+    CHECK(raft_members_put(&wanted, 4, V));
+    CHECK_EQ(ST_OK, change(n, 1, wanted));
+    CHECK(!members(n, 1)->joint);
+    CHECK_EQ(J, raft_members_find(members(n, 1), 4)->flags);
+    net_disk_release(n, 4);
+    net_pass(n, 300);
+    check_members(n, 1, wanted);
+    net_free(n);
+}
+
 /* The leader crashes after each of the first so many messages of a change: whoever is elected either finishes it
  * or never heard of it, and there is one configuration in the end. */
 TEST(change_survives_a_crash_of_the_leader_at_any_step)

@@ -105,6 +105,26 @@ TEST(election_candidate_whose_log_is_longer_than_its_platter_asks_nobody)
     net_free(n);
 }
 
+/* What it was going to tell is of a term that is over before it is durable. */
+TEST(election_vote_of_a_term_that_is_over_is_told_to_nobody)
+{
+    struct net *n = net_start_all(3);
+    net_disk_hold(n, 2);
+    net_campaign(n, 1);
+    net_vote(n, 1, 2);
+    net_deliver(n, 1, 2, ask);
+    CHECK_EQ(1, net_view(n, 2).term);
+    struct raft_message m = {.type = RAFT_APPEND, .from = 3, .to = 2, .term = 2};
+    raft_net_send(n, &m);
+    net_deliver(n, 3, 2, RAFT_APPEND);
+    net_disk_release(n, 2);
+    CHECK_EQ(2, n->node[2].hard.term);
+    CHECK_EQ(0, n->node[2].hard.vote);
+    CHECK_EQ(0, net_count(n, 2, 0, vote));
+    CHECK_EQ(1, net_count(n, 2, 3, RAFT_APPENDED));
+    net_free(n);
+}
+
 TEST(election_vote_is_told_once_it_is_durable)
 {
     struct net *n = net_start_all(3);
@@ -419,6 +439,21 @@ TEST(election_old_leader_learns_of_the_new_term)
     net_deliver(n, 3, 1, RAFT_APPENDED);
     CHECK_EQ(RAFT_FOLLOWER, net_view(n, 1).role);
     CHECK_EQ(2, net_view(n, 1).term);
+    net_free(n);
+}
+
+/* It may be that all a leader has for somebody is the offer of a snapshot. */
+TEST(election_old_leader_learns_of_the_new_term_by_an_offer_too)
+{
+    struct net *n = net_new(3);
+    net_load(n, 3, "1", 4);
+    net_start(n, 3);
+    struct raft_message m = {.type = RAFT_OFFER, .from = 1, .to = 3, .term = 3, .index = 9};
+    m.log_term = 3;
+    raft_net_send(n, &m);
+    net_deliver(n, 1, 3, RAFT_OFFER);
+    CHECK(net_find(n, 3, 1, RAFT_APPENDED)->refused);
+    CHECK_EQ(4, net_find(n, 3, 1, RAFT_APPENDED)->term);
     net_free(n);
 }
 

@@ -62,6 +62,155 @@ TEST(raft_witness_lends_nothing_that_cannot_be_used)
     check_lent(3, 2, 3, 0, 0);
 }
 
+/* The messages that it is given, and how many entries: of a witness that holds all after 5, of these terms. */
+static struct raft *start_witness_of(const char *terms, uint64_t term, uint32_t batch)
+{
+    struct raft_config c;
+    struct raft *r;
+    struct raft_entry e[8];
+    size_t count = 0;
+    for (; terms[count]; count++)
+        e[count] =
+            (struct raft_entry){6 + count, (uint64_t)(terms[count] - '0'), RAFT_ENTRY_NOOP, NULL};
+    raft_config_default(&c, 3);
+    c.batch_entries_max = batch;
+    CHECK_EQ(ST_OK,
+             raft_new(&c, 0, &(struct raft_hard){.term = term},
+                      &(struct raft_snapshot){5, 1, &two_and_a_witness}, e, count, &r, NULL));
+    return r;
+}
+
+/* What it lends to a candidate; the caller's until the next call on r. */
+static const struct raft_message *lent(struct raft *r, struct raft_message ask)
+{
+    struct raft_ready rd;
+    ask.type = RAFT_VOTE_ASK;
+    ask.from = 1;
+    ask.to = 3;
+    ask.pre = true;
+    CHECK_EQ(ST_OK, raft_step(r, &ask, NULL));
+    CHECK(raft_ready(r, &rd));
+    CHECK_EQ(2, rd.message_count);
+    CHECK_EQ(RAFT_LEND, rd.messages[1].type);
+    return &rd.messages[1];
+}
+
+/* However small a message is to be: entries of the candidate's last term would leave it where it is. */
+TEST(raft_witness_lends_so_much_that_the_log_becomes_better)
+{
+    struct raft *r = start_witness_of("22344", 4, 1);
+    const struct raft_message *m =
+        lent(r, (struct raft_message){.term = 5, .index = 8, .log_term = 2, .commit = 5});
+    CHECK_EQ(5, m->index);
+    CHECK_EQ(3, m->count);
+    CHECK_EQ(3, m->entries[2].term);
+    raft_free(r);
+}
+
+/* A candidate that is further in terms, though not in its log, would take it for an old message else. */
+TEST(raft_witness_lends_in_the_candidates_term)
+{
+    struct raft *r = start_witness_of("22", 2, 1000);
+    const struct raft_message *m =
+        lent(r, (struct raft_message){.term = 9, .index = 5, .log_term = 1});
+    CHECK_EQ(8, m->term);
+    CHECK_EQ(2, m->count);
+    raft_free(r);
+}
+
+/* Only the snapshot tells that there is an entry before the first one; what it was, nobody knows any more. */
+TEST(raft_witness_lends_after_no_entry_that_it_does_not_know)
+{
+    struct raft_config c;
+    struct raft *r;
+    const struct raft_entry e[] = {{4, 1, RAFT_ENTRY_NOOP, NULL},
+                                   {5, 1, RAFT_ENTRY_NOOP, NULL},
+                                   {6, 3, RAFT_ENTRY_NOOP, NULL}};
+    raft_config_default(&c, 3);
+    CHECK_EQ(ST_OK, raft_new(&c, 0, &(struct raft_hard){.term = 3},
+                             &(struct raft_snapshot){5, 1, &two_and_a_witness}, e, 3, &r, NULL));
+    const struct raft_message *m =
+        lent(r, (struct raft_message){.term = 4, .index = 7, .log_term = 2, .commit = 2});
+    CHECK_EQ(4, m->index);
+    CHECK_EQ(1, m->log_term);
+    CHECK_EQ(2, m->count);
+    CHECK_EQ(6, m->entries[1].index);
+    raft_free(r);
+}
+
+/* --- what a candidate takes --- */
+
+/* Member 1, of which member 2 led term 5: up to 7 its log was shown to be equal, up to 6 it is committed. */
+static struct raft *start_candidate(void)
+{
+    struct raft_config c;
+    struct raft *r;
+    struct raft_ready rd;
+    raft_config_default(&c, 1);
+    CHECK_EQ(ST_OK, raft_new(&c, 0, &(struct raft_hard){.term = 1},
+                             &(struct raft_snapshot){5, 1, &two_and_a_witness}, NULL, 0, &r, NULL));
+    const struct raft_entry e[] = {{6, 2, RAFT_ENTRY_NOOP, NULL}, {7, 2, RAFT_ENTRY_NOOP, NULL}};
+    const struct raft_message m = {.type = RAFT_APPEND,
+                                   .from = 2,
+                                   .to = 1,
+                                   .term = 5,
+                                   .index = 5,
+                                   .log_term = 1,
+                                   .commit = 6,
+                                   .entries = e,
+                                   .count = 2};
+    CHECK_EQ(ST_OK, raft_step(r, &m, NULL));
+    while (raft_ready(r, &rd))
+        if (rd.token)
+            raft_persisted(r, rd.token);
+    raft_tick(r, 5000);
+    CHECK_EQ(RAFT_PRECANDIDATE, raft_view(r).role);
+    CHECK_EQ(6, raft_view(r).commit);
+    return r;
+}
+
+/* The witness lends it, after 5 or 6, entries of these terms. */
+static void lend(struct raft *r, uint64_t index, uint64_t log_term, const char *terms)
+{
+    struct raft_entry e[8];
+    struct raft_message m = {
+        .type = RAFT_LEND, .from = 3, .to = 1, .term = 5, .index = index, .log_term = log_term};
+    for (; terms[m.count]; m.count++)
+        e[m.count] = (struct raft_entry){index + 1 + m.count, (uint64_t)(terms[m.count] - '0'),
+                                         RAFT_ENTRY_NOOP, NULL};
+    m.entries = e;
+    CHECK_EQ(ST_OK, raft_step(r, &m, NULL));
+}
+
+/* Also in the place of what its last leader has shown, of which the leader's successor may know nothing. */
+TEST(raft_candidate_takes_a_better_log)
+{
+    struct raft *r = start_candidate();
+    lend(r, 6, 2, "4");
+    CHECK_EQ(7, raft_view(r).last);
+    CHECK_EQ(4, raft_term_at(r, 7));
+    CHECK_EQ(1, raft_view(r).truncations);
+    raft_free(r);
+    r = start_candidate();
+    lend(r, 7, 2, "24");
+    CHECK_EQ(9, raft_view(r).last);
+    CHECK_EQ(0, raft_view(r).truncations);
+    raft_free(r);
+}
+
+/* It was lent before that was committed, and comes late: though it ends in a later term. */
+TEST(raft_candidate_takes_nothing_against_what_is_committed)
+{
+    struct raft *r = start_candidate();
+    lend(r, 5, 1, "144");
+    CHECK_EQ(7, raft_view(r).last);
+    CHECK_EQ(2, raft_term_at(r, 7));
+    lend(r, 6, 1, "44");
+    CHECK_EQ(2, raft_term_at(r, 7));
+    CHECK_EQ(7, raft_view(r).last);
+    raft_free(r);
+}
+
 /* --- what a leader says that all hold --- */
 
 /* Do all that is ready; the highest `kept` that was sent. */

@@ -81,6 +81,20 @@ TEST(raft_restore_refuses_a_term_that_cannot_be)
     check_refused(9, 6); /* a term that this node has not heard of */
 }
 
+/* Its node has heard of the term, and not told its log yet: after a crash the snapshot would be of a term to come. */
+TEST(raft_restore_refuses_a_term_that_the_log_was_not_told_of)
+{
+    struct raft *r = start_follower();
+    const struct raft_message m = {
+        .type = RAFT_OFFER, .from = 3, .to = 1, .term = 6, .index = 9, .log_term = 6};
+    CHECK_EQ(ST_OK, raft_step(r, &m, NULL));
+    CHECK_EQ(6, raft_view(r).term);
+    CHECK(!raft_may_restore(r, 9, 6));
+    settle(r);
+    CHECK(raft_may_restore(r, 9, 6));
+    raft_free(r);
+}
+
 TEST(raft_restore_refuses_what_contradicts_the_leader)
 {
     check_refused(3, 4);
@@ -118,5 +132,40 @@ TEST(raft_restore_makes_nothing_durable_of_what_it_replaced)
     raft_persisted(r, token);
     struct raft_view v = raft_view(r);
     CHECK(v.first == 6 && v.last == 5 && v.commit == 5 && v.persisted == 5);
+    raft_free(r);
+}
+
+/* Likewise when the first of several writes was done before. */
+TEST(raft_restore_counts_for_every_write_that_is_still_under_way)
+{
+    struct raft *r = start_follower();
+    struct raft_ready rd;
+    uint64_t token[3];
+    for (uint64_t i = 0; i < 2; i++) {
+        const struct raft_entry e = {5 + i, 5, RAFT_ENTRY_NOOP, NULL};
+        const struct raft_message more = {.type = RAFT_APPEND,
+                                          .from = 2,
+                                          .to = 1,
+                                          .term = 5,
+                                          .index = 4 + i,
+                                          .log_term = 5,
+                                          .entries = &e,
+                                          .count = 1};
+        CHECK_EQ(ST_OK, raft_step(r, &more, NULL));
+        CHECK(raft_ready(r, &rd));
+        token[i] = rd.token;
+    }
+    raft_persisted(r, token[0]);
+    CHECK_EQ(5, raft_view(r).persisted);
+    const struct raft_message other = {
+        .type = RAFT_APPEND, .from = 3, .to = 1, .term = 6, .index = 2, .log_term = 4};
+    CHECK_EQ(ST_OK, raft_step(r, &other, NULL));
+    CHECK(raft_ready(r, &rd));
+    token[2] = rd.token;
+    restore(r, 5, 6);
+    for (uint64_t i = 1; i < 3; i++) {
+        raft_persisted(r, token[i]);
+        CHECK_EQ(5, raft_view(r).persisted);
+    }
     raft_free(r);
 }

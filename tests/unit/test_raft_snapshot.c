@@ -380,6 +380,47 @@ TEST(snapshot_members_are_what_a_cut_goes_back_to)
     net_free(n);
 }
 
+/* A log that is opened again may still hold the very entry that brought the snapshot's members. */
+TEST(snapshot_at_the_entry_that_brought_its_members)
+{
+    struct net *n = net_start_led(3);
+    struct raft_members more = n->first;
+    CHECK(raft_members_put(&more, 4, 0));
+    CHECK_EQ(2, net_change(n, 1, &more));
+    net_fill(n, 1, 2);
+    net_compact(n, 1, 2, 2);
+    net_restart(n, 1);
+    CHECK_EQ(2, net_view(n, 1).members_index);
+    CHECK(raft_members_eq(&more, raft_members(n->node[1].r)));
+    CHECK_EQ(4, net_view(n, 1).last);
+    net_free(n);
+}
+
+/* Members that only the log told that it replaces go with that log. */
+TEST(snapshot_takes_back_members_of_the_log_that_it_replaces)
+{
+    struct net *n = net_start_led(3);
+    net_isolate(n, 1);
+    struct raft_members more = n->first;
+    CHECK(raft_members_put(&more, 4, 0));
+    (void)net_propose(n, 1, "lost");
+    (void)net_propose(n, 1, "lost");
+    CHECK_EQ(4, net_change(n, 1, &more)); /* beyond where the snapshot will end */
+    net_elect(n, 2);
+    net_fill(n, 2, 1);
+    net_compact(n, 2, 3, 4);
+    net_rejoin(n, 1);
+    net_beat(n, 2);
+    CHECK_EQ(RAFT_FOLLOWER, net_view(n, 1).role);
+    CHECK(has(raft_members(n->node[1].r), 4));
+    CHECK(net_restore(n, 1, 2));
+    CHECK(raft_members_eq(&n->first, raft_members(n->node[1].r)));
+    CHECK_EQ(3, net_view(n, 1).members_index);
+    net_pass(n, 300);
+    CHECK_STR("", net_log(n, 1));
+    net_free(n);
+}
+
 /* Who gets a snapshot gets the members in it, those that its own log tells after it included. */
 TEST(snapshot_brings_its_members)
 {
