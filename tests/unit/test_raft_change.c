@@ -222,6 +222,28 @@ TEST(change_new_voter_holds_what_a_witness_may_have_dropped)
     net_free(n);
 }
 
+/* Who had everything, and is not heard any more, is no voter to count on. */
+TEST(change_new_voter_is_there)
+{
+    struct net *n = net_new(3);
+    CHECK(raft_members_put(&n->first, 4, 0));
+    net_start_each(n, 4);
+    net_elect(n, 1);
+    net_fill(n, 1, 3);
+    net_isolate(n, 4);
+    net_pass(n, 2 * n->config.election_ms);
+    CHECK_EQ(4, net_peer(n, 1, 4).match);
+    CHECK_EQ(ST_OK, change(n, 1, voters("1234")));
+    CHECK(!members(n, 1)->joint);
+    CHECK_EQ(J, raft_members_find(members(n, 1), 4)->flags);
+    net_pass(n, 500);
+    CHECK_EQ(J, raft_members_find(members(n, 1), 4)->flags);
+    net_rejoin(n, 4);
+    net_pass(n, 300);
+    check_members(n, 1, voters("1234"));
+    net_free(n);
+}
+
 /* The leader crashes after each of the first so many messages of a change: whoever is elected either finishes it
  * or never heard of it, and there is one configuration in the end. */
 TEST(change_survives_a_crash_of_the_leader_at_any_step)
@@ -288,6 +310,41 @@ TEST(change_leader_that_removes_itself)
     net_free(n);
 }
 
+/* Time that passes is no reason to go, nor is what else is committed. */
+TEST(change_leader_that_removes_itself_leads_until_that_is_committed)
+{
+    struct net *n = net_start_led(3);
+    CHECK_EQ(ST_OK, change(n, 1, voters("23")));
+    net_replicate(n, 1, 2);
+    net_replicate(n, 1, 3);
+    check_members(n, 1, voters("23"));
+    CHECK_EQ(2, net_view(n, 1).commit);
+    n->held[1][2] = n->held[1][3] = true;
+    for (uint64_t ms = 10; ms < n->config.election_ms; ms += 10) {
+        net_tick(n, 1, 10);
+        CHECK_EQ(RAFT_LEADER, net_view(n, 1).role);
+    }
+    CHECK_EQ(0, net_count(n, 1, 0, RAFT_TAKE_OVER));
+    n->held[1][2] = n->held[1][3] = false;
+    net_settle(n);
+    CHECK_EQ(RAFT_FOLLOWER, net_view(n, 1).role);
+    net_free(n);
+}
+
+/* It hands over to who could win at once, not to the first that could lead. */
+TEST(change_leader_that_goes_hands_over_to_who_has_everything)
+{
+    struct net *n = net_start_led(4);
+    n->held[1][2] = true;
+    CHECK_EQ(ST_OK, change(n, 1, voters("234")));
+    net_settle(n);
+    CHECK_EQ(RAFT_FOLLOWER, net_view(n, 1).role);
+    CHECK_EQ(0, net_count(n, 1, 2, RAFT_TAKE_OVER));
+    CHECK_EQ(RAFT_LEADER, net_view(n, 3).role); /* without any time passing */
+    CHECK_EQ(2, net_view(n, 3).term);
+    net_free(n);
+}
+
 /* Else what is left meanwhile would be fewer than before and than after. */
 TEST(change_lets_no_voter_go_before_those_who_come_have_caught_up)
 {
@@ -304,6 +361,17 @@ TEST(change_lets_no_voter_go_before_those_who_come_have_caught_up)
     CHECK_EQ(ST_OK, change(n, 1, voters("145")));
     net_pass(n, 500);
     check_members(n, 1, voters("145"));
+    net_free(n);
+}
+
+/* A voter that is to be a learner is one voter less, as if it went. */
+TEST(change_lets_no_voter_become_a_learner_before_those_who_come_have_caught_up)
+{
+    struct net *n = net_start_led(3);
+    struct raft_members wanted = voters("124");
+    CHECK(raft_members_put(&wanted, 3, 0));
+    CHECK_EQ(ST_UNAVAILABLE, change(n, 1, wanted));
+    check_members(n, 1, voters("123"));
     net_free(n);
 }
 

@@ -329,3 +329,23 @@ TEST(flow_kept_is_what_all_full_voters_hold)
     CHECK_EQ(2, net_view(n, 3).kept); /* the learner does not count */
     net_free(n);
 }
+
+/* Who is to vote before long may have to lead then. */
+TEST(flow_kept_is_what_those_who_join_hold_too)
+{
+    struct net *n = net_new(2);
+    CHECK(raft_members_put(&n->first, 3, RAFT_VOTES | RAFT_WITNESS));
+    CHECK(raft_members_put(&n->first, 4, RAFT_JOINS));
+    n->config.join_lag = 0;
+    net_start_each(n, 3);
+    net_elect(n, 1);
+    net_fill(n, 1, 3);
+    net_beat(n, 1);
+    CHECK_EQ(4, net_view(n, 1).commit);
+    CHECK_EQ(0, net_view(n, 1).kept);
+    CHECK_EQ(0, net_view(n, 3).kept);
+    net_start(n, 4);
+    net_pass(n, 500);
+    CHECK_EQ(net_view(n, 1).last, net_view(n, 3).kept);
+    net_free(n);
+}
