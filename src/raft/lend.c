@@ -65,6 +65,16 @@ static bool contradicts(const struct raft *r, const struct raft_message *m)
     return false;
 }
 
+/* What was cut may have been acknowledged in this term, to a leader that is only not heard: it must not go on with what
+ * it believes of this log. It learns of the new term when it is heard again. */
+static void leave_term(struct raft *r)
+{
+    bool asks = r->role == RAFT_PRECANDIDATE;
+    raft_follow(r, r->hard.term + 1, 0);
+    if (asks && raft_may_lead(r))
+        raft_precampaign(r);
+}
+
 void raft_on_lend(struct raft *r, const struct raft_message *m)
 {
     bool looks = (r->role == RAFT_FOLLOWER && !r->leader) || r->role == RAFT_PRECANDIDATE;
@@ -76,5 +86,8 @@ void raft_on_lend(struct raft *r, const struct raft_message *m)
     if (e->term < term || (e->term == term && e->index <= raft_log_last(&r->log)))
         return;
     r->matched = r->commit; /* there is no leader whose log it was compared with */
+    uint64_t cuts = r->truncations;
     raft_take_entries(r, m);
+    if (r->truncations > cuts)
+        leave_term(r);
 }

@@ -433,3 +433,36 @@ TEST(append_follower_that_lost_what_was_not_durable_gets_it_again)
     CHECK_EQ(6, net_view(n, 2).applied);
     net_free(n);
 }
+
+/*
+ * A follower that does not hear its leader for a while is lent a log that is more up to date than its own, and cuts what it
+ * has acknowledged in this very term. Its leader, which comes to be heard again, must not go on with what it
+ * believes of it.
+ */
+TEST(append_who_cuts_what_it_acknowledged_leaves_that_term)
+{
+    struct net *n = net_new(2);
+    CHECK(raft_members_put(&n->first, 3, RAFT_VOTES | RAFT_WITNESS));
+    n->config.batch_entries_max = 1;
+    net_load(n, 1, "1111", 2); /* it led term 2, and lost with its platter what it wrote */
+    net_load(n, 2, "11111", 2);
+    net_load(n, 3, "11112", 2);
+    net_start_each(n, 3);
+    net_elect_by(n, 2, 1);
+    (void)net_drop(n, 0, 3, NET_ANY);
+    for (int i = 0; i < 3; i++)
+        net_replicate(n, 2, 1); /* two probes, and the entry; not the no-op of term 3 */
+    CHECK_STR("11111", net_log(n, 1));
+    CHECK_EQ(5, net_peer(n, 2, 1).match);
+    (void)net_drop(n, 0, 0, NET_ANY);
+    net_campaign(n, 1);
+    net_deliver(n, 1, 3, RAFT_VOTE_ASK);
+    net_deliver(n, 3, 1, RAFT_LEND);
+    CHECK_STR("11112", net_log(n, 1));
+    net_isolate(n, 3);
+    (void)net_drop(n, 0, 0, NET_ANY); /* and now only 2 is heard */
+    net_pass(n, 5000);
+    CHECK(net_view(n, 1).applied > 5);
+    CHECK_EQ(net_view(n, 1).applied, net_view(n, 2).applied);
+    net_free(n);
+}
