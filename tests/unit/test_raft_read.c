@@ -193,6 +193,27 @@ TEST(read_survives_loss_by_the_next_heartbeat)
     net_free(n);
 }
 
+/* Who fetches a snapshot hears from its leader by offers, and may be the one that the quorum needs. */
+TEST(read_is_confirmed_by_who_fetches_a_snapshot)
+{
+    struct net *n = net_start_led(3);
+    net_isolate(n, 3);
+    net_fill(n, 1, 10);
+    net_compact(n, 1, 10, 11);
+    net_rejoin(n, 3);
+    for (int i = 0; i < 3; i++)
+        net_beat(n, 1);
+    CHECK(net_peer(n, 1, 3).snapshot);
+    net_isolate(n, 2);
+    struct raft_read read;
+    CHECK_EQ(ST_OK, raft_read(n->node[1].r, &read, NULL));
+    net_run(n, 1);
+    net_settle(n);
+    CHECK(net_peer(n, 1, 3).snapshot);
+    CHECK_EQ(RAFT_CONFIRMED, raft_confirmed(n->node[1].r, &read));
+    net_free(n);
+}
+
 /* Learners are asked too, and have no say. */
 TEST(read_is_not_confirmed_by_learners)
 {
