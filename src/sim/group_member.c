@@ -352,8 +352,10 @@ static void trace_members(struct member *m, const struct raft_entry *e)
     struct raft_members all;
     AUTO(buf_done) struct buf text;
     buf_init(&text, 600);
-    if (raft_members_decode((struct str){e->data->bytes, e->data->len}, &all, NULL) != ST_OK)
+    if (raft_members_decode((struct str){e->data->bytes, e->data->len}, &all, NULL) != ST_OK) {
         sim_fail(m->group->sim, "entry %" PRIu64 " tells of no members", e->index);
+        return;
+    }
     for (uint32_t i = 0; i < all.count; i++)
         buf_fmt(&text, " %u:%x", all.member[i].number, all.member[i].flags);
     sim_trace(m->group->sim, "member %u: entry %" PRIu64 ":%s members%.*s", m->number, e->index,
