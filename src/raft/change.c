@@ -12,6 +12,8 @@ static bool change_under_way(const struct raft *r)
 
 static void append_members(struct raft *r, const struct raft_members *m)
 {
+    ensure(raft_members_check(m, NULL) ==
+           ST_OK); /* nobody would take it, and no log open with it */
     AUTO(buf_done) struct buf b;
     buf_init(&b, RAFT_MEMBERS_BYTES_MAX);
     raft_members_encode(m, &b);
@@ -58,11 +60,15 @@ static bool let_wait(const struct raft *r, struct raft_members *wanted)
     return waits;
 }
 
+/* Or one who could lead: then what is left might be none. */
 static bool loses_a_voter(const struct raft_members *now, const struct raft_members *wanted)
 {
-    for (uint32_t i = 0; i < now->count; i++)
-        if (now->member[i].flags & RAFT_VOTES && !raft_members_votes(wanted, now->member[i].number))
+    for (uint32_t i = 0; i < now->count; i++) {
+        uint32_t number = now->member[i].number;
+        if ((raft_members_votes(now, number) && !raft_members_votes(wanted, number)) ||
+            (raft_members_leads(now, number) && !raft_members_leads(wanted, number)))
             return true;
+    }
     return false;
 }
 

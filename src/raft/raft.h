@@ -160,8 +160,8 @@ enum raft_confirmed raft_confirmed(const struct raft *r, const struct raft_read 
 /*
  * Become `wanted`, which is not joint. Voters that differ go through a joint configuration, and the rest
  * follows by itself. Who RAFT_JOINS votes once it has caught up, by another change that follows by itself;
- * so does who is to vote and has not caught up: until then no voter may go, or what is left would be fewer
- * than before and than after.
+ * so does who is to vote and has not caught up: until then no voter may go, nor become a witness, or what is left
+ * would be fewer than before and than after.
  *
  * ST_NOT_LEADER; ST_CONFLICT while another change is under way; ST_UNAVAILABLE until an entry of the own
  * term is committed, while leadership is handed over, or if a voter is to go and another has not caught up; ST_INVALID, ST_TOO_BIG by raft_members_check()

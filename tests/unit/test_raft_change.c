@@ -375,6 +375,26 @@ TEST(change_lets_no_voter_become_a_learner_before_those_who_come_have_caught_up)
     net_free(n);
 }
 
+/* So is one that is to be a witness: while the others are on their way, nobody might be left who could lead. */
+TEST(change_lets_no_voter_become_a_witness_before_those_who_come_have_caught_up)
+{
+    struct net *n = net_start_led(1);
+    struct raft_members wanted = voters("2");
+    CHECK(raft_members_put(&wanted, 1, V | W));
+    CHECK_EQ(ST_UNAVAILABLE, change(n, 1, wanted));
+    check_members(n, 1, voters("1"));
+    net_start(n, 2);
+    CHECK_EQ(ST_OK, change(n, 1, voters("12")));
+    net_pass(n, 500);
+    CHECK_EQ(ST_OK, change(n, 1, wanted));
+    net_pass(n, 500);
+    CHECK_EQ(RAFT_LEADER, net_view(n, 2).role);
+    check_members(n, 2, wanted);
+    net_restart(n, 1);
+    check_members(n, 1, wanted);
+    net_free(n);
+}
+
 /* A configuration that was never committed is taken back when the log is cut. */
 TEST(change_that_is_cut_off_the_log_is_taken_back)
 {
