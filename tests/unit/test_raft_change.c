@@ -345,6 +345,24 @@ TEST(change_leader_that_goes_hands_over_to_who_has_everything)
     net_free(n);
 }
 
+/* The final configuration stands in the log of who leaves alone: without its campaign nobody could ever lead, for the
+ * other's log is shorter. */
+TEST(change_who_is_to_go_campaigns_until_that_is_committed)
+{
+    struct net *n = net_start_led(2);
+    CHECK_EQ(ST_OK, change(n, 1, voters("2")));
+    net_replicate(n, 1, 2);
+    check_members(n, 1, voters("2"));
+    CHECK(members(n, 2)->joint);
+    net_restart(n, 1);
+    (void)net_drop(n, 0, 0, NET_ANY);
+    net_pass(n, 5000);
+    CHECK_EQ(RAFT_LEADER, net_view(n, 2).role);
+    check_members(n, 2, voters("2"));
+    CHECK_EQ(net_view(n, 2).last, net_view(n, 2).commit);
+    net_free(n);
+}
+
 /* Else what is left meanwhile would be fewer than before and than after. */
 TEST(change_lets_no_voter_go_before_those_who_come_have_caught_up)
 {

@@ -138,10 +138,45 @@ TEST(raft_witness_lends_after_no_entry_that_it_does_not_know)
     raft_free(r);
 }
 
+/* Between the question and what is ready the log may be cut, or what is before dropped. */
+TEST(raft_witness_lends_only_what_it_still_has)
+{
+    const struct raft_message ask = {.type = RAFT_VOTE_ASK,
+                                     .from = 1,
+                                     .to = 3,
+                                     .term = 5,
+                                     .index = 5,
+                                     .log_term = 1,
+                                     .commit = 5,
+                                     .pre = true};
+    const struct raft_entry e = {6, 4, RAFT_ENTRY_NOOP, NULL};
+    const struct raft_message append = {.type = RAFT_APPEND,
+                                        .from = 2,
+                                        .to = 3,
+                                        .term = 4,
+                                        .index = 5,
+                                        .log_term = 1,
+                                        .entries = &e,
+                                        .count = 1};
+    for (int dropped = 0; dropped < 2; dropped++) {
+        struct raft *r = start_witness_of("222", 3, 1000);
+        struct raft_ready rd;
+        CHECK_EQ(ST_OK, raft_step(r, &ask, NULL));
+        if (dropped)
+            raft_restore(r, &(struct raft_snapshot){7, 2, &two_and_a_witness});
+        else
+            CHECK_EQ(ST_OK, raft_step(r, &append, NULL));
+        CHECK(raft_ready(r, &rd));
+        for (size_t i = 0; i < rd.message_count; i++)
+            CHECK(rd.messages[i].type != RAFT_LEND);
+        raft_free(r);
+    }
+}
+
 /* --- what a candidate takes --- */
 
-/* Member 1, of which member 2 led term 5: up to 7 its log was shown to be equal, up to 6 it is committed. */
-static struct raft *start_candidate(void)
+/* Member 1, of which member 2 leads term 5: up to 7 its log was shown to be equal, up to 6 it is committed. */
+static struct raft *start_led(void)
 {
     struct raft_config c;
     struct raft *r;
@@ -149,7 +184,7 @@ static struct raft *start_candidate(void)
     raft_config_default(&c, 1);
     CHECK_EQ(ST_OK, raft_new(&c, 0, &(struct raft_hard){.term = 1},
                              &(struct raft_snapshot){5, 1, &two_and_a_witness}, NULL, 0, &r, NULL));
-    const struct raft_entry e[] = {{6, 2, RAFT_ENTRY_NOOP, NULL}, {7, 2, RAFT_ENTRY_NOOP, NULL}};
+    const struct raft_entry e[] = {{6, 2, RAFT_ENTRY_NOOP, NULL}, {7, 3, RAFT_ENTRY_NOOP, NULL}};
     const struct raft_message m = {.type = RAFT_APPEND,
                                    .from = 2,
                                    .to = 1,
@@ -163,9 +198,19 @@ static struct raft *start_candidate(void)
     while (raft_ready(r, &rd))
         if (rd.token)
             raft_persisted(r, rd.token);
+    CHECK_EQ(6, raft_view(r).commit);
+    return r;
+}
+
+/* The same when nothing was heard of member 2 for long. */
+static struct raft *start_candidate(void)
+{
+    struct raft *r = start_led();
+    struct raft_ready rd;
     raft_tick(r, 5000);
     CHECK_EQ(RAFT_PRECANDIDATE, raft_view(r).role);
-    CHECK_EQ(6, raft_view(r).commit);
+    CHECK(raft_ready(r, &rd));
+    CHECK_EQ(RAFT_VOTE_ASK, rd.messages[0].type);
     return r;
 }
 
@@ -182,33 +227,59 @@ static void lend(struct raft *r, uint64_t index, uint64_t log_term, const char *
     CHECK_EQ(ST_OK, raft_step(r, &m, NULL));
 }
 
-/* Also in the place of what its last leader has shown, of which the leader's successor may know nothing. */
+/* Also in the place of what its last leader has shown, of which the leader's successor may know nothing; then it asks anew
+ * at once, for a term after the one that it leaves. */
 TEST(raft_candidate_takes_a_better_log)
 {
     struct raft *r = start_candidate();
+    struct raft_ready rd;
     lend(r, 6, 2, "4");
     CHECK_EQ(7, raft_view(r).last);
     CHECK_EQ(4, raft_term_at(r, 7));
     CHECK_EQ(1, raft_view(r).truncations);
+    CHECK(raft_ready(r, &rd));
+    CHECK_EQ(2, rd.message_count);
+    CHECK(rd.messages[0].type == RAFT_VOTE_ASK && rd.messages[0].pre);
+    CHECK_EQ(7, rd.messages[0].term);
+    CHECK_EQ(4, rd.messages[0].log_term);
     raft_free(r);
     r = start_candidate();
-    lend(r, 7, 2, "24");
+    lend(r, 7, 3, "34");
     CHECK_EQ(9, raft_view(r).last);
     CHECK_EQ(0, raft_view(r).truncations);
+    CHECK_EQ(5, raft_view(r).term);
     raft_free(r);
+}
+
+static void check_takes_nothing(struct raft *r, uint64_t index, uint64_t log_term,
+                                const char *terms)
+{
+    lend(r, index, log_term, terms);
+    CHECK_EQ(7, raft_view(r).last);
+    CHECK_EQ(3, raft_term_at(r, 7));
+    CHECK_EQ(5, raft_view(r).term);
+    raft_free(r);
+}
+
+/* It comes late: since then somebody led whose entries are more up to date. */
+TEST(raft_candidate_takes_no_worse_log)
+{
+    check_takes_nothing(start_candidate(), 6, 2, "222");
+    check_takes_nothing(start_candidate(), 5, 1, "22222");
+    check_takes_nothing(start_candidate(), 5, 1, "2");
+}
+
+/* Who has a leader gets its log from that, and has acknowledged some of it. */
+TEST(raft_follower_takes_nothing_that_is_lent)
+{
+    check_takes_nothing(start_led(), 6, 2, "4");
 }
 
 /* It was lent before that was committed, and comes late: though it ends in a later term. */
 TEST(raft_candidate_takes_nothing_against_what_is_committed)
 {
-    struct raft *r = start_candidate();
-    lend(r, 5, 1, "144");
-    CHECK_EQ(7, raft_view(r).last);
-    CHECK_EQ(2, raft_term_at(r, 7));
-    lend(r, 6, 1, "44");
-    CHECK_EQ(2, raft_term_at(r, 7));
-    CHECK_EQ(7, raft_view(r).last);
-    raft_free(r);
+    check_takes_nothing(start_candidate(), 5, 1, "144");
+    check_takes_nothing(start_candidate(), 6, 1, "44");
 }
 
 /* --- what a leader says that all hold --- */

@@ -1,6 +1,7 @@
 #include "raft/members.h"
 #include "support/prop.h"
 #include "support/tap.h"
+#include "wire/cursor.h"
 
 enum { V = RAFT_VOTES, O = RAFT_VOTED, W = RAFT_WITNESS, J = RAFT_JOINS, L = RAFT_LEAVES };
 
@@ -308,6 +309,23 @@ static void members_decode_anything(struct tape *t)
     AUTO(buf_done) struct buf b;
     struct str s = encode(&m, &b);
     CHECK(s.len == len && !memcmp(s.ptr, t->byte, len));
+}
+
+TEST(members_decoding_refuses_more_than_there_can_be)
+{
+    for (uint32_t count = RAFT_MEMBERS_MAX; count <= RAFT_MEMBERS_MAX + 1; count++) {
+        AUTO(buf_done) struct buf b;
+        struct raft_members m;
+        buf_init(&b, 2 * RAFT_MEMBERS_BYTES_MAX);
+        cursor_put_u8(&b, false);
+        cursor_put_u16(&b, (uint16_t)count);
+        for (uint32_t i = 1; i <= count; i++) {
+            cursor_put_u32(&b, i);
+            cursor_put_u8(&b, RAFT_VOTES);
+        }
+        CHECK_EQ(count > RAFT_MEMBERS_MAX ? ST_INVALID : ST_OK,
+                 raft_members_decode((struct str){b.ptr, b.len}, &m, NULL));
+    }
 }
 
 TEST(members_decoding_of_any_bytes)

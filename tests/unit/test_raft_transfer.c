@@ -197,6 +197,25 @@ TEST(transfer_only_the_leaders_word_counts)
     net_free(n);
 }
 
+/* Nor does a witness, or a learner, on its leader's: a new configuration may not have reached who says it, or it errs. */
+TEST(transfer_who_may_not_lead_takes_no_word)
+{
+    struct net *n = net_new(2);
+    CHECK(raft_members_put(&n->first, 3, RAFT_VOTES | RAFT_WITNESS));
+    CHECK(raft_members_put(&n->first, 4, 0));
+    net_start_each(n, 4);
+    net_elect(n, 1);
+    net_beat(n, 1);
+    for (uint32_t to = 3; to <= 4; to++) {
+        struct raft_message m = {.type = take_over, .from = 1, .to = to, .term = 1};
+        raft_net_send(n, &m);
+        net_deliver(n, 1, to, take_over);
+        CHECK_EQ(RAFT_FOLLOWER, net_view(n, to).role);
+        CHECK_EQ(1, net_view(n, to).term);
+    }
+    net_free(n);
+}
+
 /* The other crashes after it took the word: a third is elected in time, nothing committed is lost. */
 TEST(transfer_to_who_crashes)
 {
