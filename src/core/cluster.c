@@ -204,6 +204,11 @@ struct object *cluster_operation_on(const struct cluster *c, const char *target_
     return find_text(&c->derived.operation_by_target, target_uid);
 }
 
+struct object *cluster_token_by_id(const struct cluster *c, const char *id)
+{
+    return find_text(&c->derived.token_by_id, id);
+}
+
 /* The next entry with this prefix whose last part, a uid, comes after `uid`: any does after "". */
 static struct object *next_uid(const struct map *m, const struct ikey *prefix, const char *uid)
 {

@@ -121,6 +121,9 @@ struct object *cluster_vm_of_image(const struct cluster *c, const char *project,
 /* The operation under way on an object, or NULL. There is never more than one. */
 struct object *cluster_operation_on(const struct cluster *c, const char *target_uid);
 
+/* The token that shows this id, or NULL. */
+struct object *cluster_token_by_id(const struct cluster *c, const char *id);
+
 /* The first event after (index, seq), or NULL when there is none yet. (0, 0) asks for the oldest
  * that is kept.
  * ST_PRECONDITION when events after that place were dropped already: the reader must start anew. */

@@ -20,8 +20,9 @@ enum status cmd_new_uid(const struct txn *t, const char *uid, const char *field,
     enum status s = cmd_need(uid && check_is_uid(uid), field, why);
     if (s != ST_OK)
         return s;
-    for (unsigned kind = 0; kind < OBJECT_EVENT; kind++) /* events have none */
-        if (cluster_find(t->c, (enum object_kind)kind, uid)) {
+    for (unsigned kind = 0; kind < OBJECT_KIND_COUNT; kind++)
+        if (kind != OBJECT_EVENT && /* events have none */
+            cluster_find(t->c, (enum object_kind)kind, uid)) {
             s = fault_set(why, ST_EXISTS, "%s: %s is the uid of another %s", field, uid,
                           object_kind_name((enum object_kind)kind));
             fault_field(why, "%s", field);

@@ -25,6 +25,8 @@ MUST_USE enum status cmd_vm_power(struct txn *t, const Pb__CmdVmPower *m, struct
 MUST_USE enum status cmd_vm_report(struct txn *t, const Pb__CmdVmReport *m, struct fault *why);
 MUST_USE enum status cmd_operation_cancel(struct txn *t, const Pb__CmdOperationCancel *m,
                                           struct fault *why);
+MUST_USE enum status cmd_token_create(struct txn *t, const Pb__CmdTokenCreate *m,
+                                      struct fault *why);
 
 /* The parts of cmd_delete that have files of their own. */
 MUST_USE enum status cmd_delete_image(struct txn *t, struct object *o, const Pb__CmdDelete *m,

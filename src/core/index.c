@@ -10,7 +10,7 @@ static void each_map(struct index *x, void (*fn)(struct map *))
     struct map *maps[] = {&x->node_by_number, &x->node_by_key,         &x->image_by_digest,
                           &x->vm_by_node,     &x->vm_by_image,         &x->vm_by_mac,
                           &x->port,           &x->operation_by_target, &x->operation_by_age,
-                          &x->usage_node,     &x->usage_project};
+                          &x->usage_node,     &x->usage_project,       &x->token_by_id};
     for (size_t i = 0; i < ARRAY_COUNT(maps); i++)
         fn(maps[i]);
     for (size_t i = 0; i < OBJECT_KIND_COUNT; i++)
@@ -190,6 +190,15 @@ static enum status operation_admits(const struct index *x, const struct object *
     return ST_OK;
 }
 
+static enum status token_admits(const struct index *x, const struct object *o, struct fault *why)
+{
+    struct ikey k;
+    text_key(&k, object_token(o)->id);
+    if (other(ikey_find(&x->token_by_id, &k), o))
+        return fault_set(why, ST_CONFLICT, "another token has the same id");
+    return ST_OK;
+}
+
 enum status index_admits(const struct index *x, const struct object *o, struct fault *why)
 {
     if (has_name(o)) {
@@ -209,6 +218,7 @@ enum status index_admits(const struct index *x, const struct object *o, struct f
     case OBJECT_NODE: return node_admits(x, o, why);
     case OBJECT_VM: return vm_admits(x, o, why);
     case OBJECT_OPERATION: return operation_admits(x, o, why);
+    case OBJECT_TOKEN: return token_admits(x, o, why);
     default: return ST_OK;
     }
 }
@@ -295,6 +305,13 @@ static void image_entries(struct index *x, struct object *o, enum change_of_entr
     entry(&x->image_by_digest, &k, o, how);
 }
 
+static void token_entries(struct index *x, struct object *o, enum change_of_entry how)
+{
+    struct ikey k;
+    text_key(&k, object_token(o)->id);
+    entry(&x->token_by_id, &k, o, how);
+}
+
 static void operation_entries(struct index *x, struct object *o, enum change_of_entry how)
 {
     struct ikey k;
@@ -320,6 +337,7 @@ static void entries(struct index *x, struct object *o, enum change_of_entry how)
     case OBJECT_IMAGE: image_entries(x, o, how); return;
     case OBJECT_VM: vm_entries(x, o, how); return;
     case OBJECT_OPERATION: operation_entries(x, o, how); return;
+    case OBJECT_TOKEN: token_entries(x, o, how); return;
     default: return;
     }
 }

@@ -18,6 +18,7 @@ struct index {
     struct map vm_by_image;             /* project, digest, uid */
     struct map vm_by_mac;               /* mac */
     struct map port;                    /* node, protocol, port, address -> the VM */
+    struct map token_by_id;             /* the id that tokens show */
     struct map operation_by_target;     /* uid; under way only: one a target */
     struct map operation_by_age;        /* log index, id; ended only */
     size_t ended_bytes;                 /* of those, packed */

@@ -19,6 +19,7 @@ enum {
     LIMIT_NODES = 1000,
     LIMIT_IMAGES = 10000,
     LIMIT_VMS = 100000,
+    LIMIT_TOKENS = 1000,
     LIMIT_OPERATIONS = 10000, /* under way: one a VM or image at most */
     LIMIT_ENDED = 2000,       /* operations that ended, kept */
     LIMIT_EVENTS = 4000,      /* kept */

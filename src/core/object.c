@@ -23,6 +23,7 @@ static const struct {
     [OBJECT_VM] = {"vm", &pb__vm__descriptor},
     [OBJECT_OPERATION] = {"operation", &pb__operation__descriptor},
     [OBJECT_EVENT] = {"event", &pb__event__descriptor},
+    [OBJECT_TOKEN] = {"token", &pb__token__descriptor},
 };
 _Static_assert(ARRAY_COUNT(kinds) == OBJECT_KIND_COUNT, "every kind has its row");
 
@@ -101,6 +102,7 @@ HAS_META_FIRST(Pb__Project);
 HAS_META_FIRST(Pb__Node);
 HAS_META_FIRST(Pb__Image);
 HAS_META_FIRST(Pb__Vm);
+HAS_META_FIRST(Pb__Token);
 
 Pb__Meta *object_msg_meta(enum object_kind kind, ProtobufCMessage *msg)
 {
@@ -170,6 +172,7 @@ OBJECT_AS(object_image, OBJECT_IMAGE, Pb__Image)
 OBJECT_AS(object_vm, OBJECT_VM, Pb__Vm)
 OBJECT_AS(object_operation, OBJECT_OPERATION, Pb__Operation)
 OBJECT_AS(object_event, OBJECT_EVENT, Pb__Event)
+OBJECT_AS(object_token, OBJECT_TOKEN, Pb__Token)
 
 bool object_unknown(const ProtobufCMessage *m)
 {
@@ -222,6 +225,14 @@ static const char *lacking(const struct object *o)
         return !p->id ? "id" : !p->kind ? "kind" : !p->target_uid ? "target_uid" : NULL;
     }
     case OBJECT_EVENT: return object_event(o)->type ? NULL : "type";
+    case OBJECT_TOKEN: {
+        const Pb__Token *t = object_token(o);
+        return !t->id                                  ? "id"
+               : t->role == PB__ROLE__ROLE_NONE        ? "role"
+               : !t->expires_ns                        ? "expires_ns"
+               : t->secret_hash.len != TOKEN_HASH_SIZE ? "secret_hash"
+                                                       : NULL;
+    }
     case OBJECT_KIND_COUNT: break;
     }
     defs_unreachable("object kind");
@@ -232,6 +243,8 @@ enum status object_check(const struct object *o, struct fault *why)
     const char *name = object_kind_name(o->kind), *lacks = lacking(o);
     if (lacks)
         return fault_set(why, ST_INVALID, "%s: %s is not given", name, lacks);
+    if (o->kind == OBJECT_TOKEN && object_token(o)->token)
+        return fault_set(why, ST_INVALID, "token: its secret is not for the state");
     if (object_unknown(o->msg))
         return fault_set(why, ST_INVALID, "%s: it has a field that is not known here", name);
     if (o->size > LIMIT_OBJECT_BYTES)

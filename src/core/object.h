@@ -9,6 +9,7 @@
 #include "pb/image.pb-c.h"
 #include "pb/node.pb-c.h"
 #include "pb/operation.pb-c.h"
+#include "pb/token.pb-c.h"
 #include "pb/vm.pb-c.h"
 
 enum object_kind {
@@ -20,10 +21,14 @@ enum object_kind {
     OBJECT_VM,
     OBJECT_OPERATION,
     OBJECT_EVENT,
+    OBJECT_TOKEN,
     OBJECT_KIND_COUNT
 };
 
-enum { OBJECT_UID_MAX = 33 }; /* 32 hex digits and the terminator */
+enum {
+    OBJECT_UID_MAX = 33,  /* 32 hex digits and the terminator */
+    TOKEN_HASH_SIZE = 32, /* of a token's secret */
+};
 
 struct object {
     uint32_t refs;
@@ -76,3 +81,4 @@ const Pb__Image *object_image(const struct object *o);
 const Pb__Vm *object_vm(const struct object *o);
 const Pb__Operation *object_operation(const struct object *o);
 const Pb__Event *object_event(const struct object *o);
+const Pb__Token *object_token(const struct object *o);

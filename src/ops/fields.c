@@ -1,11 +1,13 @@
 #include "ops/fields.h"
 
+#include "wire/schema.h"
+
 static const ProtobufCFieldDescriptor *field_of(const ProtobufCMessageDescriptor *desc,
                                                 struct str name)
 {
     for (unsigned i = 0; i < desc->n_fields; i++)
         if (str_is(name, desc->fields[i].name))
-            return &desc->fields[i];
+            return schema_field(desc, &desc->fields[i])->hidden ? NULL : &desc->fields[i];
     return NULL;
 }
 

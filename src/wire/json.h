@@ -43,7 +43,8 @@ enum json_flags {
     JSON_SKIP_OUTPUT = 1, /* leave out, or read over, the fields that are set by the system */
 };
 
-/* The JSON object of a message that has passed check_message(). The caller owns it. Never NULL. */
+/* The JSON object of a message that has passed check_message(), without its hidden fields. The caller
+ * owns it. Never NULL. */
 MUST_USE json_t *json_from_message(const ProtobufCMessage *m, enum json_flags flags);
 
 /*

@@ -73,7 +73,8 @@ json_t *json_from_message(const ProtobufCMessage *m, enum json_flags flags)
     json_t *object = json_object();
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
-        bool skip = (flags & JSON_SKIP_OUTPUT) && about->field[i].output;
+        bool skip =
+            about->field[i].hidden || ((flags & JSON_SKIP_OUTPUT) && about->field[i].output);
         if (skip || field_count(m, f) == 0)
             continue;
         int failed =

@@ -250,9 +250,11 @@ static enum status refuse_unknown(const ProtobufCMessageDescriptor *desc, const 
 {
     enum status s = place_refuse(at, why, ST_INVALID, "there is no such field");
     const char **names = NEW_ARRAY(const char *, MAX(desc->n_fields, 1));
+    size_t count = 0;
     for (unsigned i = 0; i < desc->n_fields; i++)
-        names[i] = desc->fields[i].name;
-    const char *near = str_nearest(str_from(at->name), names, desc->n_fields);
+        if (!schema_field(desc, &desc->fields[i])->hidden)
+            names[count++] = desc->fields[i].name;
+    const char *near = str_nearest(str_from(at->name), names, count);
     if (near)
         fault_hint(why, "did you mean %s?", near);
     free(names);
@@ -265,7 +267,7 @@ static enum status read_field(ProtobufCMessage *m, const char *key, const json_t
     struct place at = {above, key, PLACE_NO_INDEX};
     const ProtobufCFieldDescriptor *f =
         protobuf_c_message_descriptor_get_field_by_name(m->descriptor, key);
-    if (!f)
+    if (!f || schema_field(m->descriptor, f)->hidden)
         return refuse_unknown(m->descriptor, &at, why);
     struct target t = {f, schema_field(m->descriptor, f), &at, flags, why};
     if (json_is_null(v) || ((flags & JSON_SKIP_OUTPUT) && t.about->output))

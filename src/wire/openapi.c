@@ -195,7 +195,7 @@ json_t *openapi_schema(const ProtobufCMessageDescriptor *desc, enum openapi_mode
         set(s, "description", json_string(about->doc));
     for (unsigned i = 0; i < desc->n_fields; i++) {
         const struct schema_field *field = &about->field[i];
-        if (mode == OPENAPI_PATCH && field->output)
+        if (field->hidden || (mode == OPENAPI_PATCH && field->output))
             continue;
         set(properties, desc->fields[i].name, field_schema(&desc->fields[i], field, mode));
         if (mode == OPENAPI_OBJECT && field->required)
@@ -247,7 +247,8 @@ void openapi_add(json_t *schemas, const ProtobufCMessageDescriptor *desc, enum o
     set(schemas, buf_cstr(&name), openapi_schema(desc, mode));
     for (unsigned i = 0; i < desc->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &desc->fields[i];
-        if (mode == OPENAPI_PATCH && schema_field(desc, f)->output)
+        const struct schema_field *field = schema_field(desc, f);
+        if (field->hidden || (mode == OPENAPI_PATCH && field->output))
             continue;
         if (f->type == PROTOBUF_C_TYPE_ENUM)
             add_enum(schemas, f->descriptor);

@@ -46,6 +46,7 @@ struct schema_field {
     bool output;    /* set by the system */
     bool immutable; /* fixed once the object exists */
     bool required;  /* must be given in requests */
+    bool hidden;    /* of `output`: not shown to anybody */
 };
 
 struct schema_message {

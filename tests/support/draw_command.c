@@ -23,6 +23,7 @@ void draw_limits(struct limits *l)
     l->objects[OBJECT_VM] = 5;
     l->objects[OBJECT_OPERATION] = 4;
     l->objects[OBJECT_EVENT] = 10;
+    l->objects[OBJECT_TOKEN] = 3;
     l->ended = 6;
     l->done = 12;
 }
@@ -144,7 +145,8 @@ static void step_image(struct tape *t, struct world *w)
 static void step_delete(struct tape *t, struct world *w)
 {
     uint64_t op = draw_op(t);
-    switch (draw_below(t, 5)) {
+    switch (draw_below(t, 6)) {
+    case 5: (void)world_delete(w, "token", draw_uid(t, MEMBERS), op); return;
     case 0: (void)world_delete(w, "image", draw_uid(t, IMAGES), op); return;
     case 1: (void)world_delete(w, "project", draw_uid(t, MEMBERS), op); return;
     case 2: (void)world_delete(w, "tenant", draw_uid(t, MEMBERS), op); return;
@@ -153,11 +155,25 @@ static void step_delete(struct tape *t, struct world *w)
     }
 }
 
+/* Often one whose time is over soon, so that a full table has some to drop. */
+static void step_token(struct tape *t, struct world *w, uint64_t uid)
+{
+    struct kit_token k;
+    kit_token(w, &k, uid, DRAW_ONE_OF(t, names));
+    PROTO_SET(&k.token, role, (Pb__Role)draw_below(t, 4));
+    if (draw_below(t, 2))
+        k.token.expires_ns = w->time_ns + draw_below(t, 100);
+    if (draw_below(t, 8) == 0)
+        k.token.secret_hash.len = draw_below(t, TOKEN_HASH_SIZE);
+    (void)world_token(w, &k);
+}
+
 static void step_member(struct tape *t, struct world *w)
 {
     struct kit_node k;
     uint64_t uid = draw_uid(t, MEMBERS);
-    switch (draw_below(t, 3)) {
+    switch (draw_below(t, 4)) {
+    case 3: step_token(t, w, uid); return;
     case 0: (void)world_tenant(w, uid, DRAW_ONE_OF(t, names)); return;
     case 1: (void)world_project(w, uid, DRAW_ONE_OF(t, names), DRAW_ONE_OF(t, names)); return;
     default: kit_node(&k, uid, DRAW_ONE_OF(t, names)); (void)world_node(w, &k);

@@ -39,6 +39,7 @@ static void same_index(const struct index *a, const struct index *b)
     same_map(&a->vm_by_image, &b->vm_by_image, "vm_by_image");
     same_map(&a->vm_by_mac, &b->vm_by_mac, "vm_by_mac");
     same_map(&a->port, &b->port, "port");
+    same_map(&a->token_by_id, &b->token_by_id, "token_by_id");
     same_map(&a->operation_by_target, &b->operation_by_target, "operation_by_target");
     same_map(&a->operation_by_age, &b->operation_by_age, "operation_by_age");
     same_usage(&a->usage_node, &b->usage_node, "usage_node");

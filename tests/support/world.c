@@ -407,6 +407,29 @@ enum status world_delete(struct world *w, const char *kind, uint64_t uid, uint64
     RUN(w, delete_, DELETE, &m);
 }
 
+void kit_token(struct world *w, struct kit_token *k, uint64_t uid, const char *name)
+{
+    pb__cmd_token_create__init(&k->m);
+    pb__token__init(&k->token);
+    pb__meta__init(&k->meta);
+    memset(k->hash, 0, sizeof k->hash);
+    (void)snprintf(k->id, sizeof k->id, "%010" PRIu64, uid % 10000000000);
+    k->m.token = &k->token;
+    k->token.meta = &k->meta;
+    k->meta.uid = world_uid(uid);
+    k->meta.name = world_text(name);
+    k->token.id = k->id;
+    PROTO_SET(&k->token, role, PB__ROLE__ROLE_VIEWER);
+    PROTO_SET(&k->token, expires_ns, w->time_ns + UINT64_C(86400000000000));
+    k->token.has_secret_hash = true;
+    k->token.secret_hash = (ProtobufCBinaryData){sizeof k->hash, k->hash};
+}
+
+enum status world_token(struct world *w, struct kit_token *k)
+{
+    RUN(w, token_create, TOKEN_CREATE, &k->m);
+}
+
 enum status world_cancel(struct world *w, uint64_t op)
 {
     Pb__CmdOperationCancel m = PB__CMD_OPERATION_CANCEL__INIT;

@@ -117,6 +117,17 @@ enum status world_cancel(struct world *w, uint64_t op);
 enum status world_tenant(struct world *w, uint64_t uid, const char *name);
 enum status world_project(struct world *w, uint64_t uid, const char *name, const char *tenant);
 
+struct kit_token {
+    Pb__CmdTokenCreate m;
+    Pb__Token token;
+    Pb__Meta meta;
+    uint8_t hash[TOKEN_HASH_SIZE];
+    char id[11];
+};
+/* Of a viewer, good for a day; its id follows from the uid, its hash is of zeros. */
+void kit_token(struct world *w, struct kit_token *k, uint64_t uid, const char *name);
+enum status world_token(struct world *w, struct kit_token *k);
+
 /* What is there; the test fails when it is not. */
 const Pb__Vm *world_get_vm(const struct world *w, uint64_t uid);
 const Pb__Image *world_get_image(const struct world *w, uint64_t uid);
