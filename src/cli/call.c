@@ -263,8 +263,11 @@ static int show_done(struct cli *c)
     command_words(c->command, words);
     const char *verb = strchr(words, ' ');
     bool deleted = verb && strcmp(verb, " delete") == 0;
+    bool revoked = verb && strcmp(verb, " revoke") == 0;
     buf_fmt(&out, STR_FMT "/%s %s\n", STR_ARG(command_noun(c->command)), cli_first_name(c),
-            deleted ? "deleted" : "done");
+            deleted   ? "deleted"
+            : revoked ? "revoked"
+                      : "done");
     return cli_end(c, buf_status(&out, &why), &out, &why);
 }
 

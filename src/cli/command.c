@@ -131,6 +131,10 @@ static const struct {
      vm_exec_run},
     {OP_VM_PUSH, 0, push_flags, "FILE may be -: stdin.\n", vm_push_run},
     {OP_VM_PULL, 0, NULL, "FILE may be -: stdout.\n", vm_pull_run},
+    {OP_TOKEN_CREATE, 0, NULL,
+     "Prints the token alone, for a file or a pipe; with -o json the whole object. The cluster keeps\n"
+     "only a hash of it: a lost one is revoked, and another made.\n",
+     token_create_run},
     {OP_OP_WAIT, USE_TIMEOUT, NULL,
      "Exits as the command that began it would: 0 when it succeeded, 7 when the time is over.\n",
      op_wait_run},

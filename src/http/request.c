@@ -92,7 +92,8 @@ struct op_call request_call(const struct request *q)
 {
     return (struct op_call){
         .op = q->op,
-        .who = {q->conn->peer.actor, q->conn->peer.admin},
+        .who = {q->conn->peer.actor,
+                q->conn->peer.admin ? PB__ROLE__ROLE_ADMIN : PB__ROLE__ROLE_NONE},
         .name = q->name,
         .query = q->query,
         .body = buf_view(&q->body),

@@ -287,6 +287,26 @@ static void add_schemas(json_t *schemas, const struct op *op)
         openapi_add(schemas, noun_of(op), OPENAPI_OBJECT);
 }
 
+/* What a request over the network needs; on the unix socket the kernel says who asks. */
+static json_t *security(const struct op *op)
+{
+    json_t *any = json_array();
+    if (!(op->flags & OP_OPEN))
+        append(any, object_of("token", json_array()));
+    return any;
+}
+
+static json_t *security_schemes(void)
+{
+    json_t *token = json_object();
+    set(token, "type", json_string("http"));
+    set(token, "scheme", json_string("bearer"));
+    set(token, "bearerFormat", json_string("blx_svc_..."));
+    set(token, "description",
+        json_string("A token of `blixard token create`, over HTTPS; the unix socket needs none"));
+    return object_of("token", token);
+}
+
 static json_t *operation(const struct op *op)
 {
     json_t *o = json_object();
@@ -299,6 +319,9 @@ static json_t *operation(const struct op *op)
     if (sends_body(op) || op->flags & OP_UPLOAD)
         set(o, "requestBody", request_body(op));
     set(o, "responses", responses(op));
+    set(o, "security", security(op));
+    if (!(op->flags & OP_OPEN))
+        set(o, "x-blixard-role", json_string(schema_word(&pb__role__descriptor, (int)op->role)));
     return o;
 }
 
@@ -363,6 +386,7 @@ static json_t *components(const struct op *op, size_t count)
         add_schemas(schemas, &op[i]);
     set(schemas, "ProblemDetails", problem_schema());
     set(all, "schemas", schemas);
+    set(all, "securitySchemes", security_schemes());
     set(all, "parameters", shared_parameters());
     set(all, "headers", shared_headers());
     set(all, "responses",
@@ -383,12 +407,16 @@ json_t *apidoc_openapi(const char *version)
     set(info, "license", license);
     json_t *server = object_of("url", json_string("http://localhost"));
     set(server, "description", json_string("The unix socket of a node"));
+    json_t *remote = object_of("url", json_string("https://{node}:7003")), *node = json_object();
+    set(remote, "description", json_string("A node that listens on the network: api.listen"));
+    set(node, "default", json_string("localhost"));
+    set(remote, "variables", object_of("node", node));
     json_t *paths = json_object();
     for (size_t i = 0; i < count; i++)
         add_path(paths, &op[i]);
     set(doc, "openapi", json_string("3.1.0"));
     set(doc, "info", info);
-    set(doc, "servers", json_pack("[o]", server));
+    set(doc, "servers", json_pack("[oo]", server, remote));
     set(doc, "paths", paths);
     set(doc, "components", components(op, count));
     return doc;

@@ -17,8 +17,26 @@ static const char intro[] =
     "\n"
     "    curl --unix-socket /run/blixard/api.sock http://localhost/v1/vms\n"
     "\n"
-    "Who connects is known from the kernel: root, the user that runs the daemon and members of the socket's group\n"
+    "Who connects there is known from the kernel: root, the user that runs the daemon and members of the socket's group\n"
     "may do everything, others nothing but ask for `/livez` and `/readyz`.\n"
+    "\n"
+    "## Over the network\n"
+    "\n"
+    "With [`api.listen`](config.md#apilisten) a node serves the same API over HTTPS (TLS 1.3), to those who have a token:\n"
+    "`Authorization: Bearer blx_svc_...`, on every request but for `/livez` and `/readyz`. A token is made with\n"
+    "`blixard token create`, has a role and an end, and is good on every node. How to set it up is told in\n"
+    "[reach the API from another machine](../how-to/reach-the-api-from-another-machine.md).\n"
+    "\n"
+    "| role | may |\n"
+    "| --- | --- |\n"
+    "| `viewer` | read everything but tokens, and watch events |\n"
+    "| `operator` | also do everything with VMs and images, exec and consoles included |\n"
+    "| `admin` | also tokens, tenants, projects, the node itself, and `image.import`, which reads files of the node |\n"
+    "\n"
+    "Each operation below names the least role that may. Without a good token the answer is 401, with one of too small a role\n"
+    "403; both name in `WWW-Authenticate` what is lacking. After ten failures an address is answered 429 for some seconds, with\n"
+    "`Retry-After`, whatever it sends. Tokens in addresses are refused: addresses end in logs. A token that is revoked, or\n"
+    "whose time is over, loses what it has open as well: events, logs, consoles.\n"
     "\n"
     "## Requests\n"
     "\n"
@@ -206,7 +224,11 @@ static void add_answer(struct buf *out, const struct op *op)
 
 static void add_op(struct buf *out, const struct op *op)
 {
-    buf_fmt(out, "\n### %s\n\n%s.\n\n`%s %s`\n", op->name, op->doc, op->method, op->path);
+    buf_fmt(out, "\n### %s\n\n%s.\n\n`%s %s`", op->name, op->doc, op->method, op->path);
+    if (op->flags & OP_OPEN)
+        buf_text(out, ", for everybody\n");
+    else
+        buf_fmt(out, ", role `%s`\n", schema_word(&pb__role__descriptor, (int)op->role));
     bool body = strcmp(op->method, "POST") == 0 || strcmp(op->method, "PATCH") == 0;
     add_fields(out, body ? "in the body" : "in the query", op->request);
     if (op->flags & OP_UPLOAD)

@@ -9,6 +9,7 @@
 #include "wire/check.h"
 #include "wire/json.h"
 #include "wire/proto.h"
+#include "wire/schema.h"
 
 /* The code of each row. */
 static run_handler *const handlers[OP_COUNT] = {
@@ -45,6 +46,10 @@ static run_handler *const handlers[OP_COUNT] = {
     [OP_PROJECT_LS] = object_op_list,
     [OP_PROJECT_SHOW] = object_op_show,
     [OP_PROJECT_DELETE] = object_op_delete,
+    [OP_TOKEN_CREATE] = token_op_create,
+    [OP_TOKEN_LS] = object_op_list,
+    [OP_TOKEN_SHOW] = object_op_show,
+    [OP_TOKEN_REVOKE] = token_op_revoke,
     [OP_OP_LS] = object_op_list,
     [OP_OP_SHOW] = operation_op_show,
     [OP_OP_WAIT] = operation_op_wait,
@@ -90,10 +95,19 @@ enum status ops_may(const struct op_caller *who, const struct op *op, struct fau
         return ST_OK;
     if (who->actor[0] == 0)
         return fault_set(why, ST_UNAUTHENTICATED, "it is not known who asks");
-    if (who->admin)
+    if (who->role >= op->role)
         return ST_OK;
-    (void)fault_set(why, ST_DENIED, "%s may not %s", who->actor, op->name);
-    fault_hint(why, "only root and members of the group of the socket may");
+    const char *need = schema_word(&pb__role__descriptor, (int)op->role);
+    if (who->role == PB__ROLE__ROLE_NONE) {
+        (void)fault_set(why, ST_DENIED, "%s may not %s", who->actor, op->name);
+        fault_hint(why, "only root and members of the group of the socket may");
+    } else {
+        (void)fault_set(why, ST_DENIED, "%s may not %s: it needs the role %s, and has %s",
+                        who->actor, op->name, need,
+                        schema_word(&pb__role__descriptor, (int)who->role));
+        fault_hint(why, "an admin can make such a token: blixard token create NAME --role %s",
+                   need);
+    }
     return ST_DENIED;
 }
 

@@ -44,13 +44,34 @@ struct node *ops_node(struct ops *o);
 
 /* Who asks, as the transport has made sure of. */
 struct op_caller {
-    const char *actor; /* "uid:0(root)"; at most OPS_ACTOR_MAX - 1 bytes, "" for nobody we know */
-    bool admin;        /* root or a member of the socket's group */
+    const char *actor; /* "uid:0(root)", "token:ci"; at most OPS_ACTOR_MAX - 1 bytes, "" for nobody
+                          we know */
+    Pb__Role role;     /* root and members of the socket's group are admins */
 };
 
-/* May they? The one place that decides.
+/* May they? The one place that decides, by the role that the operation's row names.
  * ST_UNAUTHENTICATED when it is not known who asks, ST_DENIED when they may not. */
 MUST_USE enum status ops_may(const struct op_caller *who, const struct op *op, struct fault *why);
+
+/* Who comes with a token. */
+struct op_bearer {
+    char actor[OPS_ACTOR_MAX]; /* "token:ci" */
+    Pb__Role role;
+    char uid[OBJECT_UID_MAX]; /* of the token */
+    uint64_t expires_ns;
+};
+
+/*
+ * Who has this token? Its text is looked at, and never kept or told.
+ *
+ * Takes as long for one that is not known as for one that is.
+ *
+ * Returns  ST_OK
+ *          ST_UNAUTHENTICATED   it is no token, is mistyped, was revoked or never made, or its time is
+ *                               over.
+ */
+MUST_USE enum status ops_authenticate(const struct ops *o, struct str token, struct op_bearer *ret,
+                                      struct fault *why);
 
 #define OPS_OPEN_METRICS "application/openmetrics-text"
 

@@ -73,6 +73,7 @@ static void run_free(struct op_run *r)
     r->ops->run_count--;
     proto_free(r->request);
     json_decref(r->patch);
+    secret_done(&r->secret);
     query_done(&r->query);
     buf_done(&r->answer.body);
     free(r);
@@ -152,9 +153,22 @@ static bool caller_has(const struct op_run *r)
     return false;
 }
 
-void run_object(struct op_run *r, unsigned http, const struct object *o)
+static void set_etag(struct op_run *r, const struct object *o)
 {
     (void)snprintf(r->answer.etag, sizeof r->answer.etag, "\"%" PRIu64 "\"", index_of(o));
+}
+
+void run_set_place(struct op_run *r, const struct object *o)
+{
+    const struct schema_message *noun = schema_message(object_descriptor(o->kind));
+    (void)snprintf(r->answer.location, sizeof r->answer.location, "/v1/%s/%s", noun->plural,
+                   object_uid(o));
+    set_etag(r, o);
+}
+
+void run_object(struct op_run *r, unsigned http, const struct object *o)
+{
+    set_etag(r, o);
     if (http == 200 && strcmp(r->op->method, "GET") == 0 && caller_has(r)) {
         r->answer.http = 304;
         end(r, NULL);
@@ -391,14 +405,6 @@ void run_after_empty(struct op_run *r, const struct apply_result *result)
     run_empty(r);
 }
 
-/* Where an object is found. */
-static void set_location(struct op_run *r, const struct object *o)
-{
-    const struct schema_message *noun = schema_message(object_descriptor(o->kind));
-    (void)snprintf(r->answer.location, sizeof r->answer.location, "/v1/%s/%s", noun->plural,
-                   object_uid(o));
-}
-
 void run_after_object(struct op_run *r, const struct apply_result *result)
 {
     enum object_kind kind;
@@ -411,7 +417,7 @@ void run_after_object(struct op_run *r, const struct apply_result *result)
         run_empty(r);
     } else if (o) {
         if (made)
-            set_location(r, o);
+            run_set_place(r, o);
         run_object(r, made ? 201 : 200, o);
     } else {
         (void)fault_set(&why, ST_NOT_FOUND, "%s %s was deleted meanwhile", object_kind_name(kind),

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/list.h"
+#include "crypto/secret.h"
 #include "ops/event_ops.h"
 #include "ops/ops.h"
 #include "ops/query.h"
@@ -69,6 +70,8 @@ struct op_run {
     uint64_t wait_until_ms;
     unsigned late; /* what it is answered with when that time is over */
 
+    struct secret secret; /* the text of a token that is made */
+
     struct op_answer answer;
 };
 
@@ -100,6 +103,8 @@ void run_json(struct op_run *r, unsigned http, json_t *v); /* v is taken */
 void run_body(struct op_run *r, unsigned http, const char *type);
 /* An object as it is now, with its ETag; or 304 if that is what the caller has. */
 void run_object(struct op_run *r, unsigned http, const struct object *o);
+/* Say where an object that was made is found, and which version of it the answer shows. */
+void run_set_place(struct op_run *r, const struct object *o);
 /* An operation: 202 while it runs, after waiting as long as the caller prefers; 200 once it ended. */
 void run_operation(struct op_run *r, const struct object *operation);
 void run_opened(struct op_run *r, struct vmm_stream *s);
@@ -123,6 +128,7 @@ run_handler image_op_create;
 run_handler node_op_show, node_op_shutdown;
 run_handler cluster_op_show, cluster_op_version;
 run_handler tenant_op_create, project_op_create;
+run_handler token_op_create, token_op_revoke;
 run_handler event_op_watch;
 run_handler operation_op_show, operation_op_wait, operation_op_cancel;
 run_handler object_op_show, object_op_list, object_op_delete;

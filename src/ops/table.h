@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "pb/api.pb-c.h"
+#include "pb/token.pb-c.h"
 
 enum op_flag {
     OP_MUTATES = 1 << 0, /* proposes a command: Idempotency-Key, If-Match */
@@ -62,6 +63,10 @@ enum op_id {
     OP_PROJECT_LS,
     OP_PROJECT_SHOW,
     OP_PROJECT_DELETE,
+    OP_TOKEN_CREATE,
+    OP_TOKEN_LS,
+    OP_TOKEN_SHOW,
+    OP_TOKEN_REVOKE,
     OP_OP_LS,
     OP_OP_SHOW,
     OP_OP_WAIT,
@@ -85,6 +90,7 @@ struct op {
      * first stands for {name}, or for the field `name` of the body. A [NAME] left out is "-" in the
      * path, and no field in the body. */
     const char *args;
+    Pb__Role role;           /* the least that may; of OP_OPEN none is needed */
     const char *examples[2]; /* whole command lines; the second may be NULL */
     unsigned flags;
     const ProtobufCMessageDescriptor *request;  /* body for POST, PUT, PATCH; query otherwise */

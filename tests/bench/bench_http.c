@@ -97,7 +97,8 @@ static void ignore(void *ctx, struct op_answer *a)
 
 static void make(struct fake *f, struct ops *o, enum op_id id, const char *body)
 {
-    struct op_call c = {.op = op_get(id), .who = {"uid:0(root)", true}, .body = str_from(body)};
+    struct op_call c = {
+        .op = op_get(id), .who = {"uid:0(root)", PB__ROLE__ROLE_ADMIN}, .body = str_from(body)};
     ops_call(o, &c, ignore, NULL);
     fake_run(f);
 }

@@ -45,7 +45,7 @@ static void ask(struct target *t, struct str text)
 {
     static const struct vmm_stream_events events = {0};
     struct str row = line(&text);
-    struct op_call c = {.who = {"uid:0(root)", true}};
+    struct op_call c = {.who = {"uid:0(root)", PB__ROLE__ROLE_ADMIN}};
     uint64_t id = row.len > 0 ? (uint8_t)row.ptr[0] : 0;
     c.op = op_get((enum op_id)(id % OP_COUNT));
     c.name = line(&text);
@@ -72,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     t->ops = ops_new(t->f.node, &c);
     char image[] = "{\"name\":\"debian\"}",
          vm[] = "{\"name\":\"web-1\",\"spec\":{\"image\":\"debian\"}}";
-    struct op_call call = {.op = op_get(OP_IMAGE_BUILD), .who = {"uid:0(root)", true}};
+    struct op_call call = {.op = op_get(OP_IMAGE_BUILD),
+                           .who = {"uid:0(root)", PB__ROLE__ROLE_ADMIN}};
     call.body = str_from(image);
     ops_call(t->ops, &call, answered, t);
     fake_run(&t->f);

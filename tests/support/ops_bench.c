@@ -13,7 +13,7 @@ void bench_init(struct bench *b)
     fake_start(&b->f);
     struct ops_config c = {.version = "0.1.0", .feature_level = 1, .timeout_ms = 5000};
     b->ops = ops_new(b->f.node, &c);
-    b->call = (struct op_call){.who = {"uid:0(root)", true}};
+    b->call = (struct op_call){.who = {"uid:0(root)", PB__ROLE__ROLE_ADMIN}};
 }
 
 void bench_done(struct bench *b)

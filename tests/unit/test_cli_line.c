@@ -365,10 +365,10 @@ static void check_flag(struct line *l, const struct flag *f)
         const struct flag *needed = &l->flags.at[i];
         if (needed == f || needed->id != FLAG_FIELD || !needed->about->required)
             continue;
-        static char image[] = "--image";
-        CHECK_STR("image", needed->name);
-        word[n++] = image;
-        word[n++] = "some";
+        bool image = strcmp(needed->name, "image") == 0;
+        CHECK(image || strcmp(needed->name, "role") == 0);
+        word[n++] = image ? "--image" : "--role";
+        word[n++] = image ? "some" : "viewer";
     }
     (void)snprintf(long_form, sizeof long_form, "--%s", f->name);
     word[n++] = long_form;
@@ -427,7 +427,8 @@ TEST(request_fields_that_are_no_flags_are_few)
         "vm.create.name vm.ls.cursor vm.exec.argv vm.exec.rows vm.exec.cols vm.push.path "
         "vm.pull.path vm.pull.mode image.build.name image.import.name image.ls.cursor "
         "node.ls.project node.ls.cursor tenant.create.name tenant.ls.project tenant.ls.cursor "
-        "project.create.name project.ls.project project.ls.cursor op.ls.cursor ",
+        "project.create.name project.ls.project project.ls.cursor token.create.name "
+        "token.ls.project token.ls.cursor op.ls.cursor ",
         buf_cstr(&got));
 }
 

@@ -51,6 +51,24 @@ TEST(table_rows_are_complete)
     }
 }
 
+/* Who may look may change nothing, and only health is for everybody. */
+TEST(table_roles_fit_what_rows_do)
+{
+    size_t count;
+    const struct op *op = op_table(&count);
+    for (size_t i = 0; i < count; i++) {
+        printf("# %s\n", op[i].name);
+        bool reads = strcmp(op[i].method, "GET") == 0 && !(op[i].flags & OP_SOCKET);
+        CHECK((op[i].role == PB__ROLE__ROLE_NONE) == ((op[i].flags & OP_OPEN) != 0));
+        CHECK(op[i].role != PB__ROLE__ROLE_VIEWER || reads);
+        CHECK(!str_starts(str_from(op[i].name), "token.") || op[i].role == PB__ROLE__ROLE_ADMIN);
+    }
+    CHECK_EQ(PB__ROLE__ROLE_OPERATOR, op_get(OP_VM_PULL)->role);
+    CHECK_EQ(PB__ROLE__ROLE_OPERATOR, op_get(OP_VM_EXEC)->role);
+    CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_IMAGE_IMPORT)->role);
+    CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_SHUTDOWN)->role);
+}
+
 /* {name} is the only parameter and stands at most once. */
 TEST(table_paths_have_one_parameter)
 {

@@ -139,7 +139,7 @@ TEST(ops_health_says_what_is_wrong)
 {
     struct bench b;
     bench_init(&b);
-    b.call.who = (struct op_caller){"", false}; /* health is for everybody */
+    b.call.who = (struct op_caller){"", PB__ROLE__ROLE_NONE}; /* health is for everybody */
     bench_call(&b, "GET", "/livez", "", 200);
     CHECK_STR("ok\n", buf_cstr(&b.body));
     bench_call(&b, "GET", "/readyz?verbose", "", 200);
@@ -150,7 +150,7 @@ TEST(ops_health_says_what_is_wrong)
     fake_run(&b.f);
     bench_call(&b, "GET", "/livez", "", 503);
     CHECK(strstr(buf_cstr(&b.body), "the disk is gone"));
-    b.call.who = (struct op_caller){"uid:0(root)", true};
+    b.call.who = (struct op_caller){"uid:0(root)", PB__ROLE__ROLE_ADMIN};
     bench_call(&b, "GET", "/v1/vms", "", 503);
     bench_done(&b);
 }
@@ -252,13 +252,130 @@ TEST(ops_refuses_strangers)
 {
     struct bench b;
     bench_init(&b);
-    b.call.who = (struct op_caller){"uid:1000(eve)", false};
+    b.call.who = (struct op_caller){"uid:1000(eve)", PB__ROLE__ROLE_NONE};
     bench_call(&b, "GET", "/v1/vms", "", 403);
     CHECK_STR("denied", bench_at(&b, "code"));
     bench_call(&b, "POST", "/v1/vms", "{\"this\": is not even looked at", 403);
     bench_call(&b, "GET", "/metrics", "", 403);
-    b.call.who = (struct op_caller){"", true};
+    b.call.who = (struct op_caller){"", PB__ROLE__ROLE_ADMIN};
     bench_call(&b, "GET", "/v1/vms", "", 401);
+    bench_done(&b);
+}
+
+TEST(ops_lets_each_role_do_what_its_rows_say)
+{
+    struct bench b;
+    bench_init(&b);
+    b.call.who = (struct op_caller){"token:board", PB__ROLE__ROLE_VIEWER};
+    bench_call(&b, "GET", "/v1/vms", "", 200);
+    bench_call(&b, "POST", "/v1/images", "{\"name\":\"a\"}", 403);
+    CHECK_STR("token:board may not image.build: it needs the role operator, and has viewer",
+              bench_at(&b, "detail"));
+    CHECK_STR("an admin can make such a token: blixard token create NAME --role operator",
+              bench_at(&b, "hint"));
+    bench_call(&b, "GET", "/v1/tokens", "", 403);
+    b.call.who.role = PB__ROLE__ROLE_OPERATOR;
+    bench_call(&b, "POST", "/v1/images", "{\"name\":\"a\"}", 202);
+    bench_call(&b, "POST", "/v1/images/import", "{\"name\":\"b\"}", 403);
+    bench_call(&b, "POST", "/v1/tenants", "{\"name\":\"t\"}", 403);
+    b.call.who.role = PB__ROLE__ROLE_ADMIN;
+    bench_call(&b, "POST", "/v1/tenants", "{\"name\":\"t\"}", 201);
+    bench_done(&b);
+}
+
+/* --- tokens --- */
+
+static void make_token(struct bench *b, const char *body, char text[128])
+{
+    bench_call(b, "POST", "/v1/tokens", body, 201);
+    (void)snprintf(text, 128, "%s", bench_at(b, "token"));
+}
+
+TEST(ops_token_is_shown_once_and_says_who_comes)
+{
+    struct bench b;
+    struct op_bearer who;
+    char text[128];
+    bench_init(&b);
+    make_token(&b, "{\"name\":\"ci\",\"role\":\"operator\"}", text);
+    CHECK(str_starts(str_from(text), "blx_svc_"));
+    CHECK_STR("operator", bench_at(&b, "role"));
+    bench_call(&b, "GET", "/v1/tokens/ci", "", 200);
+    CHECK_STR("", bench_at(&b, "token"));
+    CHECK_STR("", bench_at(&b, "secret_hash"));
+    bench_call(&b, "GET", "/v1/tokens?fields=secret_hash", "", 400);
+
+    CHECK_EQ(ST_OK, ops_authenticate(b.ops, str_from(text), &who, NULL));
+    CHECK_STR("token:ci", who.actor);
+    CHECK_EQ(PB__ROLE__ROLE_OPERATOR, who.role);
+    bench_call(&b, "GET", "/v1/tokens/ci", "", 200);
+    CHECK_STR(bench_at(&b, "meta.uid"), who.uid);
+    bench_done(&b);
+}
+
+TEST(ops_token_that_is_not_good_is_refused_and_says_why)
+{
+    struct bench b;
+    struct op_bearer who;
+    struct fault why;
+    char text[128], other[128];
+    bench_init(&b);
+    make_token(&b, "{\"name\":\"ci\",\"role\":\"viewer\",\"ttl_ms\":60000}", text);
+    make_token(&b, "{\"name\":\"other\",\"role\":\"viewer\"}", other);
+
+    CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, STR("hello"), &who, &why));
+    char typo[128];
+    (void)snprintf(typo, sizeof typo, "%s", text);
+    typo[30] = typo[30] == 'x' ? 'y' : 'x';
+    CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, str_from(typo), &who, &why));
+    CHECK_STR("the credential: the token is mistyped: its check does not fit", why.text);
+
+    b.f.wall_ns += UINT64_C(61000000000);
+    CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, str_from(text), &who, &why));
+    CHECK(strstr(why.text, "token ci has expired, at ") != NULL);
+    CHECK_EQ(ST_OK, ops_authenticate(b.ops, str_from(other), &who, &why));
+    bench_call(&b, "DELETE", "/v1/tokens/other", "", 204);
+    CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, str_from(other), &who, &why));
+    CHECK_STR("the token is not known: it was revoked, or never made here", why.text);
+    bench_done(&b);
+}
+
+/* The id is no secret: with the secret of another it opens nothing. */
+TEST(ops_token_of_two_tokens_is_none)
+{
+    struct bench b;
+    struct op_bearer who;
+    char a[128], c[128];
+    bench_init(&b);
+    make_token(&b, "{\"name\":\"a\",\"role\":\"viewer\"}", a);
+    make_token(&b, "{\"name\":\"c\",\"role\":\"admin\"}", c);
+    memcpy(a + 8, c + 8, 10);
+    CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, str_from(a), &who, NULL));
+    bench_done(&b);
+}
+
+TEST(ops_token_retried_is_made_once_and_not_shown_again)
+{
+    struct bench b;
+    bench_init(&b);
+    b.call.idempotency_key = STR("k");
+    bench_call(&b, "POST", "/v1/tokens", "{\"name\":\"a\",\"role\":\"viewer\"}", 201);
+    bench_call(&b, "POST", "/v1/tokens", "{\"name\":\"a\",\"role\":\"viewer\"}", 201);
+    CHECK_STR("", bench_at(&b, "token"));
+    CHECK_STR("a", bench_at(&b, "meta.name"));
+    bench_done(&b);
+}
+
+TEST(ops_token_needs_a_role_and_a_life_of_at_most_a_year)
+{
+    struct bench b;
+    bench_init(&b);
+    bench_call(&b, "POST", "/v1/tokens", "{\"name\":\"a\"}", 400);
+    bench_call(&b, "POST", "/v1/tokens", "{\"name\":\"a\",\"role\":\"none\"}", 400);
+    bench_call(&b, "POST", "/v1/tokens", "{\"name\":\"a\",\"role\":\"viewer\",\"ttl_ms\":\"366d\"}",
+               400);
+    bench_call(&b, "POST", "/v1/tokens", "{\"name\":\"a\",\"role\":\"viewer\",\"ttl_ms\":\"365d\"}",
+               201);
     bench_done(&b);
 }
 
