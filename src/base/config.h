@@ -61,6 +61,8 @@ struct config {
         char socket[CONFIG_SOCKET_MAX];
         uint32_t socket_mode;
         uint32_t max_clients;
+        struct ip_endpoint listen;
+        uint32_t max_clients_per_address;
     } api;
     struct {
         char cache_dir[CONFIG_PATH_MAX];

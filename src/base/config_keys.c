@@ -22,6 +22,7 @@
 #define ACCOUNT(f)          .type = CONFIG_ACCOUNT, FIELD(f, char *)
 #define PATH(f)             .type = CONFIG_PATH, FIELD(f, char *)
 #define ADDRESSES(f)        .type = CONFIG_ADDRESSES, FIELD(f, struct config_addresses)
+#define ENDPOINT(f)         .type = CONFIG_ENDPOINT, FIELD(f, struct ip_endpoint)
 #define SUBNET(f, lo, hi)   .type = CONFIG_SUBNET, .min = (lo), .max = (hi), FIELD(f, struct ip_net)
 
 /* In the order of their enums. */
@@ -55,7 +56,14 @@ const struct config_key config_keys[] = {
     {"api.socket_mode", MODE(api.socket_mode), .initial = "0660",
      .doc = "Permissions of that socket."},
     {"api.max_clients", INTEGER(api.max_clients, 1, 65536), .initial = "256",
-     .doc = "Connections open at a time; further ones are refused."},
+     .doc = "Connections open at a time, on the socket and once more on the network; further ones "
+            "wait."},
+    {"api.listen", ENDPOINT(api.listen), .initial = "", .unset = "the API is not on the network",
+     .doc = "Address and port on which the API is served over HTTPS, to those who have a token; "
+            "`0.0.0.0:7003` and `[::]:7003` are all addresses of the machine."},
+    {"api.max_clients_per_address", INTEGER(api.max_clients_per_address, 1, 65536), .initial = "64",
+     .doc = "Of the connections on the network, how many one address (of IPv6: one network of 64 "
+            "bits) may have; further ones are closed at once."},
 
     {"image.cache_dir", PATH(image.cache_dir), .initial = "", .unset = "`cache` in `data_dir`",
      .doc =

@@ -17,6 +17,7 @@ enum config_type {
     CONFIG_ACCOUNT,   /* char[], a user or group */
     CONFIG_PATH,      /* char[], absolute */
     CONFIG_ADDRESSES, /* struct config_addresses */
+    CONFIG_ENDPOINT,  /* struct ip_endpoint */
     CONFIG_SUBNET,    /* struct ip_net, IPv4, of [min, max] bits */
 };
 

@@ -160,6 +160,7 @@ bool config_value_read(const struct config_key *k, struct str text, void *field)
     case CONFIG_ACCOUNT: return is_account(text) && read_text(k, text, field);
     case CONFIG_PATH: return is_path(text) && read_text(k, text, field);
     case CONFIG_ADDRESSES: return read_addresses(text, field);
+    case CONFIG_ENDPOINT: return ip_endpoint_parse(text, field);
     case CONFIG_SUBNET: return read_subnet(k, text, field);
     }
     defs_unreachable("type of a configuration key");
@@ -190,6 +191,7 @@ void config_value_write(const struct config_key *k, const void *field, struct bu
     case CONFIG_ACCOUNT:
     case CONFIG_PATH: buf_text(out, field); return;
     case CONFIG_ADDRESSES: write_addresses(field, out); return;
+    case CONFIG_ENDPOINT: ip_endpoint_format(field, text); break;
     case CONFIG_SUBNET: ip_net_format(field, text); break;
     }
     buf_text(out, text);
@@ -229,6 +231,9 @@ void config_value_expects(const struct config_key *k, struct buf *out)
     case CONFIG_ACCOUNT: buf_text(out, "a name of at most 32 of a-z, 0-9, - and _"); return;
     case CONFIG_PATH: buf_fmt(out, "an absolute path of at most %zu bytes", k->size - 1); return;
     case CONFIG_ADDRESSES: buf_fmt(out, "at most %d IPv4 addresses", CONFIG_ADDRESSES_MAX); return;
+    case CONFIG_ENDPOINT:
+        buf_text(out, "an address and a port such as 0.0.0.0:7003 or [::]:7003");
+        return;
     case CONFIG_SUBNET:
         buf_fmt(out, "an IPv4 network such as 10.83.0.0/16, of %" PRIu64 " to %" PRIu64 " bits",
                 k->min, k->max);

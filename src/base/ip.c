@@ -118,6 +118,29 @@ bool ip_net_parse(struct str text, struct ip_net *ret)
     return true;
 }
 
+bool ip_endpoint_parse(struct str text, struct ip_endpoint *ret)
+{
+    struct ip_endpoint v;
+    memset(&v, 0, sizeof v); /* what it pads too: values are compared whole */
+    struct str host = text, port;
+    while (host.len > 0 && host.ptr[host.len - 1] != ':')
+        host.len--;
+    if (host.len == 0)
+        return false;
+    port = (struct str){text.ptr + host.len, text.len - host.len};
+    host.len--;
+    bool brackets = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+    if (brackets)
+        host = (struct str){host.ptr + 1, host.len - 2};
+    uint64_t number;
+    if (!ip_parse(host, &v.ip) || (v.ip.family == 6) != brackets ||
+        !small_number(port, UINT16_MAX, &number) || number == 0)
+        return false;
+    v.port = (uint16_t)number;
+    *ret = v;
+    return true;
+}
+
 /* The longest run of two or more zero groups, the first of equals; length 0 if there is none. */
 static void longest_gap(const uint16_t group[GROUPS], size_t *ret_at, size_t *ret_len)
 {
@@ -161,6 +184,16 @@ void ip_format(const struct ip *ip, char out[IP_TEXT_MAX])
         (void)snprintf(out, IP_TEXT_MAX, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
     else if (ip->family == 6)
         format_v6(b, out);
+}
+
+void ip_endpoint_format(const struct ip_endpoint *e, char out[IP_ENDPOINT_TEXT_MAX])
+{
+    char text[IP_TEXT_MAX];
+    ip_format(&e->ip, text);
+    out[0] = 0;
+    if (e->port)
+        (void)snprintf(out, IP_ENDPOINT_TEXT_MAX, e->ip.family == 6 ? "[%s]:%u" : "%s:%u", text,
+                       e->port);
 }
 
 void ip_net_format(const struct ip_net *n, char out[IP_TEXT_MAX])

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/units.h"
+#include "crypto/cert.h"
 #include "crypto/key.h"
 #include "daemon/facts.h"
 #include "daemon/meters.h"
@@ -29,6 +30,7 @@
 #include "os/entropy_os.h"
 #include "os/file.h"
 #include "os/loop.h"
+#include "os/net_tcp.h"
 #include "os/net_unix.h"
 #include "vmm/tsc.h"
 #include "vmm/vmm_qemu.h"
@@ -51,10 +53,11 @@ struct daemon {
     struct loop_source *term, *interrupt, *hangup, *timer, *again, *post;
     struct clock clock;
     struct entropy entropy;
-    int listen_fd;
+    int listen_fd, network_fd; /* until a server has them; the second may be -1 */
     struct host *host;
     struct probe probe;
     struct key key;
+    struct cert cert; /* of the API on the network, if it is there */
     struct store *store;
     struct vmm *vmm;
     struct node_mark *mark;
@@ -63,7 +66,7 @@ struct daemon {
     struct journal_thread *journal;
     struct meters *meters;
     struct ops *ops;
-    struct http *http;
+    struct http *http, *https; /* https: on the network, or NULL */
 
     enum status end; /* why daemon_run() ends */
     struct fault why;
@@ -207,7 +210,11 @@ static enum status open_socket(struct daemon *d, struct fault *why)
     const struct config *c = d->config;
     enum status s =
         net_unix_listen(c->api.socket, c->api.socket_mode, d->who->api_group, &d->listen_fd, why);
-    return s == ST_OK ? s : fault_wrap(why, s, "listen on %s", c->api.socket);
+    if (s != ST_OK)
+        return fault_wrap(why, s, "listen on %s", c->api.socket);
+    if (c->api.listen.port)
+        s = net_tcp_listen(&c->api.listen, &d->network_fd, why);
+    return s == ST_OK ? s : fault_wrap(why, s, "api.listen");
 }
 
 /* Cgroups and network devices are named by it: another daemon on this machine has another. */
@@ -270,6 +277,40 @@ static enum status open_key(struct daemon *d, struct fault *why)
     if (text.ptr)
         secret_wipe(text.ptr, text.len);
     return s == ST_OK ? s : fault_wrap(why, s, "read %s", PATH_KEY);
+}
+
+/* For the names and addresses that we know to lead here. Clients that pin its key need none. */
+static enum status make_cert(struct daemon *d, struct fault *why)
+{
+    AUTO(secret_done) struct secret file = {0};
+    char address[IP_TEXT_MAX];
+    const char *names[CERT_NAMES_MAX] = {d->config->name, "localhost", "127.0.0.1", "::1"};
+    size_t count = 4;
+    ip_format(&d->config->api.listen.ip, address);
+    if (strcmp(address, "0.0.0.0") != 0 && strcmp(address, "::") != 0)
+        names[count++] = address;
+    enum status s = cert_make(d->config->name, names, count, &file, why);
+    if (s == ST_OK)
+        s = file_write(AT_FDCWD, PATH_API_PEM, secret_view(&file), 0600, why);
+    if (s == ST_OK)
+        s = file_write(AT_FDCWD, PATH_API_CRT, cert_public_part(secret_view(&file)), 0644, why);
+    return s == ST_OK ? cert_open(secret_view(&file), &d->cert, why) : s;
+}
+
+static enum status open_cert(struct daemon *d, struct fault *why)
+{
+    AUTO(buf_done) struct buf text;
+    if (d->network_fd < 0)
+        return ST_OK;
+    buf_init(&text, CERT_FILE_MAX);
+    enum status s = file_read(AT_FDCWD, PATH_API_PEM, &text, why);
+    if (s == ST_OK)
+        s = cert_open(buf_view(&text), &d->cert, why);
+    else if (s == ST_NOT_FOUND)
+        s = make_cert(d, why);
+    if (text.ptr)
+        secret_wipe(text.ptr, text.len);
+    return s == ST_OK ? s : fault_wrap(why, s, "read %s", PATH_API_PEM);
 }
 
 static enum status open_store(struct daemon *d, const char *program, struct fault *why)
@@ -347,7 +388,8 @@ static void open_node(struct daemon *d)
     char key_hex[KEY_HEX_MAX];
     key_public_hex(&d->key, key_hex);
     AUTO(auto_proto_free)
-    Pb__NodeFacts *facts = facts_new(".", &d->probe, &d->host->facts, key_hex);
+    Pb__NodeFacts *facts = facts_new(".", &d->probe, &d->host->facts, key_hex,
+                                     &d->config->api.listen, d->cert.fingerprint);
     struct node_config c;
     node_config_default(&c);
     c.name = d->config->name;
@@ -399,6 +441,21 @@ static enum status open_journal(struct daemon *d, struct fault *why)
     return node_start(d->node, journal_thread_log(d->journal), why);
 }
 
+static enum status open_network(struct daemon *d, struct http_config *h, struct fault *why)
+{
+    char listen[IP_ENDPOINT_TEXT_MAX];
+    ip_endpoint_format(&d->config->api.listen, listen);
+    h->cert = &d->cert;
+    h->per_address_max = d->config->api.max_clients_per_address;
+    int fd = d->network_fd;
+    d->network_fd = -1;
+    enum status s = http_open(d->loop, fd, d->ops, h, &d->https, why);
+    if (s == ST_OK)
+        LOG(d->log, LOG_INFO, "api.network", F_STR("listen", listen),
+            F_STR("fingerprint", d->cert.fingerprint));
+    return s;
+}
+
 static enum status open_api(struct daemon *d, struct fault *why)
 {
     struct http_config h;
@@ -419,8 +476,10 @@ static enum status open_api(struct daemon *d, struct fault *why)
     int fd = d->listen_fd;
     d->listen_fd = -1;
     enum status s = http_open(d->loop, fd, d->ops, &h, &d->http, why);
+    if (s == ST_OK && d->network_fd >= 0)
+        s = open_network(d, &h, why);
     if (s == ST_OK)
-        meters_watch(d->meters, d->node, d->journal, d->http);
+        meters_watch(d->meters, d->node, d->journal, d->http, d->https);
     return s;
 }
 
@@ -434,7 +493,8 @@ enum status daemon_open(struct config *config, daemon_reread *reread, void *rere
                          .reread_ctx = reread_ctx,
                          .who = who,
                          .log = log,
-                         .listen_fd = -1};
+                         .listen_fd = -1,
+                         .network_fd = -1};
     LOG(log, LOG_INFO, "daemon.starting", F_STR("version", BLIXARD_VERSION),
         F_STR("name", config->name), F_STR("data_dir", config->data_dir));
     bool fresh = false;
@@ -455,6 +515,8 @@ enum status daemon_open(struct config *config, daemon_reread *reread, void *rere
         probe_cache_save(config, &d->probe);
     if (s == ST_OK)
         s = open_key(d, why);
+    if (s == ST_OK)
+        s = open_cert(d, why);
     if (s == ST_OK)
         s = open_store(d, program, why);
     if (s == ST_OK)
@@ -483,6 +545,7 @@ void daemon_close(struct daemon *d)
     if (!d)
         return;
     loop_source_close(d->post);
+    http_close(d->https);
     http_close(d->http);
     if (d->ops)
         ops_free(d->ops);
@@ -497,7 +560,9 @@ void daemon_close(struct daemon *d)
     key_done(&d->key);
     if (d->mark)
         (void)munmap(d->mark, sizeof *d->mark);
+    cert_close(&d->cert);
     close_fd(&d->listen_fd);
+    close_fd(&d->network_fd);
     buf_done(&d->boot_id);
     loop_source_close(d->term);
     loop_source_close(d->interrupt);

@@ -18,7 +18,8 @@ static Pb__Accel accel_of(enum probe_accel a)
 }
 
 Pb__NodeFacts *facts_new(const char *data_dir, const struct probe *probe,
-                         const struct host_facts *host, const char *key_hex)
+                         const struct host_facts *host, const char *key_hex,
+                         const struct ip_endpoint *api_listen, const char *api_fingerprint)
 {
     Pb__NodeFacts *f = (Pb__NodeFacts *)proto_new(&pb__node_facts__descriptor);
     struct utsname u;
@@ -41,5 +42,11 @@ Pb__NodeFacts *facts_new(const char *data_dir, const struct probe *probe,
     PROTO_SET(f, privileged, host->privileged);
     PROTO_SET(f, feature_level_max, FEATURE_LEVEL);
     proto_set(&f->key, key_hex);
+    if (api_listen->port) {
+        char text[IP_ENDPOINT_TEXT_MAX];
+        ip_endpoint_format(api_listen, text);
+        proto_set(&f->api_listen, text);
+        proto_set(&f->api_fingerprint, api_fingerprint);
+    }
     return f;
 }

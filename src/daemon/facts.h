@@ -3,12 +3,16 @@
  */
 #pragma once
 
+#include "base/ip.h"
 #include "pb/node.pb-c.h"
 #include "port/host.h"
 #include "vmm/probe.h"
 
 enum { FEATURE_LEVEL = 1 };
 
-/* The caller's, to proto_free(). data_dir: whose file system is measured. */
+/* The caller's, to proto_free(). data_dir: whose file system is measured.
+ * api_listen of port 0: the API is not on the network. */
 MUST_USE Pb__NodeFacts *facts_new(const char *data_dir, const struct probe *probe,
-                                  const struct host_facts *host, const char *key_hex);
+                                  const struct host_facts *host, const char *key_hex,
+                                  const struct ip_endpoint *api_listen,
+                                  const char *api_fingerprint);

@@ -36,7 +36,7 @@ struct meters {
     bool vm_series;
     struct node *node;
     struct journal_thread *journal;
-    struct http *http;
+    struct http *http, *https; /* https: NULL if the API is not on the network */
 
     struct journal_meter journal_meter;
     struct loop_meter loop_meter;
@@ -83,9 +83,15 @@ void meters_request(void *ctx, const struct http_seen *seen)
     series_add(m->requests[digit], 1);
     if (!seen->op || !(seen->op->flags & (OP_STREAM | OP_SOCKET)))
         series_observe(m->request_seconds[writes], (double)seen->ns / 1e9);
-    enum log_level level = seen->status >= 500 ? LOG_WARN : writes ? LOG_INFO : LOG_DEBUG;
+    bool unknown = seen->status == 401;
+    enum log_level level = seen->status >= 500 || unknown ? LOG_WARN
+                           : writes                       ? LOG_INFO
+                                                          : LOG_DEBUG;
+    char from[IP_TEXT_MAX];
+    ip_format(&seen->from, from);
     LOG(m->log, level, "api.request", F_STR("op", seen->op ? seen->op->name : NULL),
-        F_STR("actor", seen->actor), F_U64("status", seen->status), F_U64("us", seen->ns / 1000),
+        F_STR("actor", seen->actor[0] ? seen->actor : NULL), F_STR("from", from[0] ? from : NULL),
+        F_U64("status", seen->status), F_U64("us", seen->ns / 1000),
         F_STR("err", seen->why ? seen->why->text : NULL));
 }
 
@@ -185,17 +191,33 @@ static double r_queued(struct meters *m)
 {
     return (double)journal_thread_queued(m->journal);
 }
+static struct http_view network(struct meters *m)
+{
+    return m->https ? http_view(m->https) : (struct http_view){0};
+}
 static double r_connections(struct meters *m)
 {
-    return http_view(m->http).connections;
+    return http_view(m->http).connections + network(m).connections;
 }
 static double r_feeds(struct meters *m)
 {
-    return http_view(m->http).feeds;
+    return http_view(m->http).feeds + network(m).feeds;
 }
 static double r_sockets(struct meters *m)
 {
-    return http_view(m->http).sockets;
+    return http_view(m->http).sockets + network(m).sockets;
+}
+static double r_crowded(struct meters *m)
+{
+    return (double)network(m).crowded;
+}
+static double r_strange(struct meters *m)
+{
+    return (double)network(m).strange;
+}
+static double r_unknown(struct meters *m)
+{
+    return (double)network(m).unknown;
 }
 static double r_images(struct meters *m)
 {
@@ -257,6 +279,11 @@ static const struct row rows[] = {
     {METRIC_GAUGE, "blixard_api_connections", "", "Open connections", r_connections},
     {METRIC_GAUGE, "blixard_api_event_streams", "", "Clients that wait for events", r_feeds},
     {METRIC_GAUGE, "blixard_api_sockets", "", "Consoles and processes in use", r_sockets},
+    {METRIC_COUNTER, "blixard_api_crowded", "", "Connections closed since their address has many",
+     r_crowded},
+    {METRIC_COUNTER, "blixard_api_handshakes_failed", "",
+     "Connections that ended before TLS was agreed on", r_strange},
+    {METRIC_COUNTER, "blixard_api_unauthenticated", "", "Requests without a good token", r_unknown},
     {METRIC_GAUGE, "blixard_images", "", "Images", r_images},
     {METRIC_COUNTER, "blixard_log_lost", "", "Log lines that could not be written", r_log_lost},
     {METRIC_COUNTER, "blixard_log_suppressed", "", "Log lines left out by the rate limit",
@@ -414,11 +441,13 @@ void meters_free(struct meters *m)
     free(m);
 }
 
-void meters_watch(struct meters *m, struct node *n, struct journal_thread *j, struct http *h)
+void meters_watch(struct meters *m, struct node *n, struct journal_thread *j, struct http *h,
+                  struct http *https)
 {
     m->node = n;
     m->journal = j;
     m->http = h;
+    m->https = https;
 }
 
 void meters_show_vms(struct meters *m, bool vm_series)

@@ -18,7 +18,8 @@ struct meters *meters_new(struct loop *l, bool vm_series, struct logger *log);
 void meters_free(struct meters *m); /* NULL is fine */
 
 /* What the gauges read; kept. */
-void meters_watch(struct meters *m, struct node *n, struct journal_thread *j, struct http *h);
+void meters_watch(struct meters *m, struct node *n, struct journal_thread *j, struct http *h,
+                  struct http *https);
 
 void meters_show_vms(struct meters *m, bool vm_series);
 

@@ -8,6 +8,8 @@
 
 #define PATH_LOCK    "lock"
 #define PATH_KEY     "node.key"
+#define PATH_API_PEM "api.pem" /* key and certificate */
+#define PATH_API_CRT "api.crt" /* the certificate alone, for clients that want a file */
 #define PATH_BOOT_ID "host-boot-id"
 #define PATH_PROBE   "probe"
 #define PATH_JOURNAL "journal"

@@ -1,6 +1,7 @@
 #include "http/http.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "http/server.h"
+#include "os/net_tcp.h"
 
 enum {
     CONNECTION_MEMORY = 32 << 10, /* of MHD for each: bounds headers, and the pieces of bodies */
@@ -22,6 +24,7 @@ void http_config_default(struct http_config *c)
         .owner = geteuid(),
         .group = (gid_t)-1,
         .connections_max = 256,
+        .per_address_max = 64,
         .header_ms = 10000,
         .idle_ms = 75000,
         .body_ms = 30000,
@@ -79,6 +82,18 @@ static void want_accept(struct http *h, bool yes)
     loop_io_want(h->listen, yes ? EPOLLIN : 0);
 }
 
+static void know_peer(struct http_conn *c)
+{
+    struct http *h = c->h;
+    if (!h->config.cert) {
+        peer_of(c->fd, h->config.owner, h->config.group, &h->names, &c->peer);
+        return;
+    }
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    net_tcp_from((const struct sockaddr_storage *)(const void *)i->client_addr, &c->from);
+}
+
 static void notify(void *ctx, struct MHD_Connection *mhd, void **slot,
                    enum MHD_ConnectionNotificationCode code)
 {
@@ -89,7 +104,7 @@ static void notify(void *ctx, struct MHD_Connection *mhd, void **slot,
         c->h = h;
         c->mhd = mhd;
         c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        peer_of(c->fd, h->config.owner, h->config.group, &h->names, &c->peer);
+        know_peer(c);
         list_push(&h->conns, &c->item);
         h->view.connections++;
         h->view.accepted++;
@@ -105,17 +120,89 @@ static void notify(void *ctx, struct MHD_Connection *mhd, void **slot,
         want_accept(h, true);
 }
 
+/* --- clients on the network --- */
+
+static bool is_full(const struct http *h)
+{
+    size_t count = h->config.cert ? h->link_count : h->view.connections;
+    return count >= h->config.connections_max;
+}
+
+static void link_free(struct http_link *k)
+{
+    struct http *h = k->h;
+    list_cut(&k->item);
+    h->link_count--;
+    free(k);
+    if (!h->accepting && !h->closing)
+        want_accept(h, true);
+}
+
+static void link_opened(void *ctx, int fd)
+{
+    struct http_link *k = ctx;
+    /* MHD: it closes the descriptor when it fails, and so the link ends too. */
+    (void)MHD_add_connection(k->h->mhd, fd, (const struct sockaddr *)&k->address,
+                             k->address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                              : sizeof(struct sockaddr_in));
+    http_kick(k->h);
+}
+
+static void link_closed(void *ctx, bool handshake)
+{
+    struct http_link *k = ctx;
+    if (handshake)
+        k->h->view.strange++;
+    link_free(k);
+}
+
+static bool is_crowded(const struct http *h, const struct ip *from)
+{
+    unsigned count = 0;
+    struct ip party = guard_party(from);
+    for (const struct list *it = h->links.next; it != &h->links; it = it->next) {
+        const struct http_link *k = (const struct http_link *)it; /* item is its first field */
+        struct ip other = guard_party(&k->from);
+        count += memcmp(&party, &other, sizeof party) == 0;
+    }
+    return count >= h->config.per_address_max;
+}
+
+static void link_open(struct http *h, int fd, const struct sockaddr_storage *address)
+{
+    struct ip from;
+    net_tcp_from(address, &from);
+    if (is_crowded(h, &from)) {
+        h->view.crowded++;
+        (void)close(fd);
+        return;
+    }
+    struct http_link *k = NEW(struct http_link);
+    *k = (struct http_link){.h = h, .from = from, .address = *address};
+    list_push(&h->links, &k->item);
+    h->link_count++;
+    net_tcp_tune(fd);
+    const struct tls_events e = {link_opened, link_closed, k};
+    if (tls_open(h->loop, &h->tls, fd, h->config.header_ms, &e, &k->tls, NULL) != ST_OK)
+        link_free(k); /* it is as if it had gone */
+}
+
+/* --- accept --- */
+
 static void accept_some(void *ctx, uint32_t events)
 {
     (void)events;
     struct http *h = ctx;
     static const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
-        if (h->view.connections >= h->config.connections_max) {
+        if (is_full(h)) {
             want_accept(h, false); /* until one of them ends */
             return;
         }
-        int fd = accept4(h->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address = {0};
+        socklen_t len = sizeof address;
+        int fd =
+            accept4(h->listen_fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
             want_accept(h, false);
             timer_by(h, http_now_ms(h) + ACCEPT_AGAIN_MS);
@@ -123,6 +210,10 @@ static void accept_some(void *ctx, uint32_t events)
         }
         if (fd < 0)
             return;
+        if (h->config.cert) {
+            link_open(h, fd, &address);
+            continue;
+        }
         /* MHD: it closes the descriptor when it fails. */
         (void)MHD_add_connection(h->mhd, fd, (const struct sockaddr *)&nobody, sizeof nobody);
     }
@@ -157,7 +248,7 @@ static void check_deadlines(void *ctx)
         next_ms = MIN(next_ms, c->deadline_ms);
     }
     timer_by(h, next_ms);
-    if (!h->accepting && h->view.connections < h->config.connections_max)
+    if (!h->accepting && !is_full(h))
         want_accept(h, true);
 }
 
@@ -171,6 +262,7 @@ static void applied(struct node_watch *w, const struct apply_result *r)
     struct http *h = CONTAINER_OF(w, struct http, watch);
     if (r->event_count > 0)
         feed_applied(h);
+    auth_applied(h, r);
 }
 
 /* Each feed finds out whether it missed some. */
@@ -211,6 +303,15 @@ static enum status open_sources(struct http *h, struct fault *why)
     return s;
 }
 
+static void seed_guard(struct http *h)
+{
+    uint8_t seed[16];
+    struct entropy *e = node_entropy(ops_node(h->ops));
+    e->fill(e, seed, sizeof seed);
+    h->guard = NEW(struct guard);
+    guard_init(h->guard, seed);
+}
+
 enum status http_open(struct loop *l, int listen_fd, struct ops *o, const struct http_config *c,
                       struct http **ret, struct fault *why)
 {
@@ -224,12 +325,17 @@ enum status http_open(struct loop *l, int listen_fd, struct ops *o, const struct
     list_init(&h->conns);
     list_init(&h->feeds);
     list_init(&h->sockets);
+    list_init(&h->links);
+    if (c->cert)
+        seed_guard(h);
     h->watch.applied = applied;
     h->watch.restored = restored;
     node_watch_add(ops_node(o), &h->watch);
-    h->mhd = start_daemon(h);
-    enum status s =
-        h->mhd ? open_sources(h, why) : fault_set(why, ST_INTERNAL, "libmicrohttpd does not start");
+    enum status s = c->cert ? tls_server_open(&h->tls, c->cert, why) : ST_OK;
+    h->mhd = s == ST_OK ? start_daemon(h) : NULL;
+    if (s == ST_OK)
+        s = h->mhd ? open_sources(h, why)
+                   : fault_set(why, ST_INTERNAL, "libmicrohttpd does not start");
     if (s != ST_OK) {
         http_close(h);
         return s;
@@ -263,6 +369,13 @@ void http_close(struct http *h)
         end_all(h);
         MHD_stop_daemon(h->mhd);
     }
+    LIST_EACH(it, &h->links) {
+        struct http_link *k = CONTAINER_OF(it, struct http_link, item);
+        tls_close(k->tls);
+        link_free(k);
+    }
+    tls_server_close(&h->tls);
+    free(h->guard);
     loop_source_close(h->listen);
     loop_source_close(h->io);
     loop_source_close(h->run);

@@ -92,8 +92,7 @@ struct op_call request_call(const struct request *q)
 {
     return (struct op_call){
         .op = q->op,
-        .who = {q->conn->peer.actor,
-                q->conn->peer.admin ? PB__ROLE__ROLE_ADMIN : PB__ROLE__ROLE_NONE},
+        .who = {q->who.actor, q->who.role},
         .name = q->name,
         .query = q->query,
         .body = buf_view(&q->body),
@@ -170,8 +169,10 @@ static struct MHD_Response *problem_of(unsigned http, const struct fault *why)
 
 void request_refuse(struct request *q, unsigned http, const struct fault *why)
 {
+    struct MHD_Response *r = problem_of(http, why);
+    auth_add_header(q, http, r);
     q->why = *why;
-    request_response(q, http, problem_of(http, why));
+    request_response(q, http, r);
 }
 
 void request_stream(struct request *q, const char *type, uint64_t index,
@@ -195,7 +196,7 @@ static enum MHD_Result queue(struct request *q)
     struct MHD_Response *r = q->answer;
     q->answer = NULL;
     q->phase = REQUEST_QUEUED;
-    http_deadline(q->conn, q->endless ? UINT64_MAX : q->conn->h->config.answer_ms);
+    http_deadline(q->conn, q->endless ? auth_left_ms(q) : q->conn->h->config.answer_ms);
     enum MHD_Result ok = MHD_queue_response(q->conn->mhd, q->status, r);
     MHD_destroy_response(r);
     return ok;
@@ -311,6 +312,8 @@ static void route(struct request *q, const char *method)
     (void)str_cut(&q->query, '?', &q->path);
     q->head = strcmp(method, "HEAD") == 0;
     q->op = op_route(str_from(q->head ? "GET" : method), q->path, &q->name, allowed);
+    if (!auth_request(q))
+        return;
     if (!q->op) {
         refuse_route(q, allowed);
         return;
@@ -445,7 +448,8 @@ static void tell(const struct request *q)
     bool failed = q->why.status != ST_OK;
     struct http_seen seen = {
         .op = q->op,
-        .actor = q->conn->peer.actor,
+        .actor = q->who.actor,
+        .from = q->conn->from,
         .status = q->status ? q->status : 499, /* gone before its answer */
         .ns = clock_os_ns(CLOCK_MONOTONIC) - q->start_ns,
         .why = failed ? &q->why : NULL,

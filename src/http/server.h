@@ -8,8 +8,10 @@
 #include <microhttpd.h>
 
 #include "base/list.h"
+#include "http/guard.h"
 #include "http/http.h"
 #include "http/peer.h"
+#include "http/tls.h"
 #include "ops/event_ops.h"
 
 struct http {
@@ -30,8 +32,21 @@ struct http {
     struct node_watch watch;
     struct http_view view;
     struct peer_names names;
+    struct tls_server tls; /* on the network, and so are the three after it */
+    struct list links;     /* struct http_link */
+    size_t link_count;
+    struct guard *guard;
     bool accepting;
     bool closing;
+};
+
+/* One client on the network. Its connection comes after its handshake and goes before it. */
+struct http_link {
+    struct list item;
+    struct http *h;
+    struct tls *tls;
+    struct ip from;
+    struct sockaddr_storage address; /* the same */
 };
 
 /* One connection. */
@@ -39,8 +54,9 @@ struct http_conn {
     struct list item;
     struct http *h;
     struct MHD_Connection *mhd;
-    int fd; /* MHD's */
-    struct peer peer;
+    int fd;                  /* MHD's */
+    struct peer peer;        /* on a unix socket */
+    struct ip from;          /* on the network */
     uint64_t deadline_ms;    /* it is shut down then; UINT64_MAX: never */
     struct request *request; /* under way, or NULL */
 };
@@ -68,6 +84,7 @@ struct request {
     char *uri; /* as it came */
     struct str path, query, name;
     const struct op *op;
+    struct op_bearer who; /* on a unix socket its uid is "" */
     bool head;
     enum request_phase phase;
     struct buf body;
@@ -100,6 +117,15 @@ void request_response(struct request *q, unsigned http, struct MHD_Response *r);
 /* An answer whose bytes `read` gives as they come; it may sleep. HTTP/1.1 clients get it in chunks. */
 void request_stream(struct request *q, const char *type, uint64_t index,
                     MHD_ContentReaderCallback read, void *ctx);
+
+/* Who asks? ST_OK; or the answer is there. auth.c. */
+MUST_USE bool auth_request(struct request *q);
+/* Say in the answer what credential it lacks. */
+void auth_add_header(const struct request *q, unsigned http, struct MHD_Response *r);
+/* Close what a token has opened that is gone. */
+void auth_applied(struct http *h, const struct apply_result *r);
+/* How long what the request has opened may stay; UINT64_MAX: for ever. */
+uint64_t auth_left_ms(const struct request *q);
 
 /* A request header, or the empty view. */
 struct str request_header(const struct request *q, const char *name);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/net_tcp.h"
 #include "os/net_unix.h"
 #include "support/scratch.h"
 #include "support/tap.h"
@@ -63,8 +64,39 @@ void web_start(struct web *w)
     CHECK_EQ(ST_OK, http_open(w->loop, fd, w->ops, &w->config, &w->http, &why));
 }
 
+void web_listen(struct web *w)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1"};
+    static const struct ip_endpoint loopback = {.ip = {4, {127, 0, 0, 1}}};
+    AUTO(secret_done) struct secret pem = {0};
+    struct fault why;
+    int fd;
+    CHECK_EQ(ST_OK, cert_make("n1", names, ARRAY_COUNT(names), &pem, &why));
+    CHECK_EQ(ST_OK, cert_open(secret_view(&pem), &w->cert, &why));
+    CHECK_EQ(ST_OK, net_tcp_listen(&loopback, &fd, &why));
+    w->port = net_tcp_port(fd);
+    struct http_config c = w->config;
+    c.cert = &w->cert;
+    CHECK_EQ(ST_OK, http_open(w->loop, fd, w->ops, &c, &w->https, &why));
+}
+
+const char *web_token(struct web *w, const char *name, const char *role)
+{
+    char body[200];
+    struct client *c = web_connect(w);
+    (void)snprintf(body, sizeof body, "{\"name\":\"%s\",\"role\":\"%s\"}", name, role);
+    CHECK_EQ(201, client_call(c, "POST", "/v1/tokens", body));
+    const char *text = strstr(client_body(c), "blx_svc_");
+    CHECK(text != NULL);
+    char *end = strchr(text, '"');
+    *end = 0; /* the client is of no further use */
+    return text;
+}
+
 void web_stop(struct web *w)
 {
+    http_close(w->https);
+    cert_close(&w->cert);
     http_close(w->http);
     ops_free(w->ops);
     fake_stop(&w->f);

@@ -23,6 +23,9 @@ struct web {
     struct ops *ops;
     struct loop *loop;
     struct http *http;
+    struct http *https; /* of web_listen() */
+    struct cert cert;
+    uint16_t port;
     struct http_config config;
     char path[256];
     struct client *client[WEB_CLIENTS_MAX];
@@ -39,6 +42,10 @@ void web_start(struct web *w);
 /* Both of them as they are, and a client; with web-1, which runs. */
 struct client *web_open(struct web *w);
 struct client *web_open_vm(struct web *w);
+/* Serve HTTPS as well, on a port of 127.0.0.1, with the same configuration. After web_start(). */
+void web_listen(struct web *w);
+/* Make a token of that role; its text lives until web_stop(). */
+const char *web_token(struct web *w, const char *name, const char *role);
 void web_stop(struct web *w); /* closes clients as well */
 void web_turn(struct web *w); /* waits for up to a few milliseconds if nothing happens */
 

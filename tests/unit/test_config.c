@@ -21,6 +21,8 @@ static const struct sample {
     {"api.socket", "'/tmp/api'", "/tmp/api", "1.5", "'api.sock'"},
     {"api.socket_mode", "'0600'", "0600", "0o600", "'0888'"},
     {"api.max_clients", "8", "8", "'8'", "0"},
+    {"api.listen", "'[::1]:7003'", "[::1]:7003", "7003", "'localhost:7003'"},
+    {"api.max_clients_per_address", "8", "8", "'8'", "0"},
     {"image.cache_dir", "'/srv/img'", "/srv/img", "{}", "'img'"},
     {"journal.segment_size", "'32MiB'", "32MiB", "[]", "'1KiB'"},
     {"journal.snapshot_entries", "2000", "2000", "2e3", "-1"},
@@ -226,7 +228,7 @@ TEST(config_ranges_hold_at_both_ends)
         CHECK(takes(k, k->min) && takes(k, k->max) && !takes(k, k->max + 1));
         CHECK(k->min == 0 || !takes(k, k->min - 1));
     }
-    CHECK_EQ(10, ranged);
+    CHECK_EQ(11, ranged);
 }
 
 /* ---- what is refused, and what is said ---- */
@@ -478,6 +480,10 @@ static void draw_value(struct tape *t, const struct config_key *k, struct buf *o
         draw_text(t, "ab/\"\\'# .=", 80, out);
         return;
     case CONFIG_ADDRESSES: draw_addresses(t, out); return;
+    case CONFIG_ENDPOINT:
+        buf_fmt(out, draw_below(t, 2) ? "[::1]:%u" : "10.0.0.1:%u",
+                1 + (unsigned)draw_below(t, UINT16_MAX));
+        return;
     case CONFIG_SUBNET: buf_fmt(out, "128.0.0.0/%" PRIu64, v); return;
     }
 }

@@ -39,6 +39,28 @@ static void random_v6_comes_back(struct tape *t)
         CHECK_STR(libc, out);
 }
 
+TEST(ip_endpoint_is_an_address_and_a_port)
+{
+    static const char *const good[] = {"0.0.0.0:7003", "127.0.0.1:1", "[::]:65535", "[fe80::1]:80"};
+    static const char *const bad[] = {"",           ":",        "7003",        ":7003",
+                                      "1.2.3.4",    "1.2.3.4:", "1.2.3.4:0",   "1.2.3.4:65536",
+                                      "1.2.3.4:07", "::1:7003", "[1.2.3.4]:1", "[::1]",
+                                      "[]:1",       "[::1]:x",  "host:7003",   "1.2.3.4: 7"};
+    struct ip_endpoint e = {0};
+    char text[IP_ENDPOINT_TEXT_MAX];
+    ip_endpoint_format(&e, text);
+    CHECK_STR("", text);
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        printf("# %s\n", bad[i]);
+        CHECK(!ip_endpoint_parse(str_from(bad[i]), &e) && e.port == 0);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        CHECK(ip_endpoint_parse(str_from(good[i]), &e));
+        ip_endpoint_format(&e, text);
+        CHECK_STR(good[i], text);
+    }
+}
+
 TEST(ip_addresses_are_read_as_the_c_library_reads_them)
 {
     prop_run(agrees_with_libc, 1, 300);
