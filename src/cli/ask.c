@@ -80,7 +80,17 @@ static void copy_header(const struct http_head *h, const char *name, char *out, 
 
 static enum status connect_to(struct cli *c, struct http_client *http, struct fault *why)
 {
-    enum status s = http_client_open(http, c->socket, c->stop_fd, why);
+    *http = (struct http_client){0};
+    http_parser_init(&http->parser, false);
+    enum status s = cli_find_place(c, why);
+    if (s != ST_OK)
+        return s;
+    s = http_client_open(http, &c->place, c->stop_fd, why);
+    if (!c->place.socket) {
+        if (s == ST_UNAVAILABLE && !why->hint[0])
+            fault_hint(why, "is the node up, and does its `api.listen` say that port?");
+        return s;
+    }
     if (s == ST_UNAVAILABLE) {
         (void)fault_wrap(why, s, "no node answers");
         fault_hint(why, "start it with `blixard up`, or say where its socket is: --socket");

@@ -110,10 +110,7 @@ static enum status check_arguments(const struct cli *c, struct fault *why)
 static enum status set_up(struct cli *c, struct fault *why)
 {
     const char *form = given_get(&c->given, FLAG_OUTPUT);
-    const char *socket = given_get(&c->given, FLAG_SOCKET);
     const char *timeout = given_get(&c->given, FLAG_TIMEOUT);
-    const char *env = getenv("BLIXARD_API_SOCKET");
-    c->socket = socket ? socket : env && env[0] ? env : CLI_SOCKET;
     c->output = (struct output){
         .columns = given_get(&c->given, FLAG_COLUMNS),
         .sort = given_get(&c->given, FLAG_SORT),
@@ -168,8 +165,6 @@ static int run_command(struct cli *c)
 /* __complete WORD...: the words as they are, flags too. */
 static int run_complete(struct cli *c, size_t count, const char *const *word)
 {
-    const char *env = getenv("BLIXARD_API_SOCKET");
-    c->socket = env && env[0] ? env : CLI_SOCKET;
     for (size_t i = 0; i < count && i < ARGS_MAX; i++)
         c->given.arg[c->given.arg_count++] = word[i];
     return complete_run(c);

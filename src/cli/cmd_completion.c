@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/commands_by_hand.h"
+#include "cli/contexts.h"
 #include "cli/request.h"
 #include "cli/run.h"
 #include "wire/column.h"
@@ -169,6 +170,16 @@ static void offer_names(struct offer *o, const char *noun, const char *project)
     answer_done(&a);
 }
 
+static void offer_contexts(struct offer *o)
+{
+    AUTO(auto_free) struct contexts *all = NEW(struct contexts);
+    if (contexts_load(all, NULL) != ST_OK)
+        return;
+    for (size_t i = 0; i < all->count; i++)
+        offer(o, "", all->at[i].name, all->at[i].place.host);
+    offer(o, "", CONTEXT_LOCAL, "the node of this machine");
+}
+
 static void offer_columns(struct offer *o, const struct op *op)
 {
     struct columns all;
@@ -190,6 +201,8 @@ static void offer_values(struct offer *o, const struct command *c, const struct 
                                         "yaml",  "csv",  "name", NULL};
     if (f->id == FLAG_OUTPUT) {
         offer_list(o, forms);
+    } else if (f->id == FLAG_CONTEXT) {
+        offer_contexts(o);
     } else if (f->id == FLAG_COLUMNS || f->id == FLAG_SORT) {
         offer_columns(o, c->op);
     } else if (f->id == FLAG_PROJECT || strcmp(f->name, "project") == 0) {
@@ -225,6 +238,8 @@ static void offer_argument(struct offer *o, const struct command *c, size_t inde
         offer_names(o, "image", project);
     else if (str_is(word, "[NOUN]"))
         offer_commands(o);
+    else if (strcmp(noun, "context") == 0 && strcmp(c->name, "context.add") != 0 && word.len > 0)
+        offer_contexts(o);
     else if (!makes && (str_is(word, "NAME") || str_is(word, "[NAME]") || str_is(word, "ID")))
         offer_names(o, noun, project);
 }

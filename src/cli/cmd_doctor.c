@@ -120,7 +120,7 @@ int doctor_run(struct cli *c)
         .config_text = !readable ? config_why.text
                        : file    ? file
                                  : there,
-        .socket = c->socket,
+        .socket = cli_socket(c),
         .version = version,
         .version_text = version_why.text,
         .ready = is_ready,

@@ -94,7 +94,6 @@ int events_run(struct cli *c)
     AUTO(buf_done) struct buf out;
     buf_init(&out, OUTPUT_MAX);
     f.items = json_array();
-    f.http.fd = -1;
     sse_init(&f.sse);
     c->output.noun = "event";
     enum status s = begin(&f, &why);

@@ -13,7 +13,7 @@ struct cli;
 
 /* What of the common flags a command understands. */
 enum command_use {
-    USE_NODE = 1 << 0,    /* asks a node: --socket */
+    USE_NODE = 1 << 0,    /* asks a node: --socket, --context */
     USE_OUTPUT = 1 << 1,  /* -o */
     USE_OBJECTS = 1 << 2, /* -q */
     USE_TABLE = 1 << 3,   /* --columns, --no-header, --sort */
@@ -24,6 +24,7 @@ enum command_use {
     USE_TIMEOUT = 1 << 8, /* --timeout alone */
     USE_CHANGE = 1 << 9,  /* --if-match, --idempotency-key */
     USE_CONFIG = 1 << 10, /* --config */
+    USE_LOCAL = 1 << 11,  /* asks the node of this machine: --socket */
 };
 
 /* Returns the exit code. */

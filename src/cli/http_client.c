@@ -2,29 +2,28 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli/now.h"
-#include "os/file.h"
-#include "os/net_unix.h"
 
-enum { CONNECT_MS = 5000, HEAD_OUT_MAX = 128 << 10, STEP = 32 << 10 };
+enum { HEAD_OUT_MAX = 128 << 10, STEP = 32 << 10 };
 
 _Static_assert((int)STEP <= (int)HTTP_FEED_MAX, "what is read at once can be fed at once");
 
-enum status http_client_open(struct http_client *c, const char *socket, int stop_fd,
+enum status http_client_open(struct http_client *c, const struct place *p, int stop_fd,
                              struct fault *why)
 {
-    *c = (struct http_client){.fd = -1, .stop_fd = stop_fd};
+    *c = (struct http_client){.place = p, .stop_fd = stop_fd};
     http_parser_init(&c->parser, false);
-    return net_unix_connect(socket, CONNECT_MS, &c->fd, why);
+    return link_open(p, stop_fd, &c->link, why);
 }
 
 void http_client_close(struct http_client *c)
 {
-    close_fd(&c->fd);
-    c->fd = -1;
+    link_close(c->link);
+    c->link = NULL;
     http_parser_done(&c->parser);
 }
 
@@ -32,8 +31,13 @@ void http_client_close(struct http_client *c)
 static enum status wait_for(const struct http_client *c, short events, uint64_t deadline_ms,
                             short *ret, struct fault *why)
 {
-    struct pollfd p[] = {{.fd = c->fd, .events = events}, {.fd = c->stop_fd, .events = POLLIN}};
+    struct pollfd p[] = {{.fd = link_fd(c->link), .events = events},
+                         {.fd = c->stop_fd, .events = POLLIN}};
     int n;
+    if (events & POLLIN && link_has_early(c->link)) {
+        *ret = POLLIN;
+        return ST_OK;
+    }
     while ((n = poll(p, ARRAY_COUNT(p), now_until(deadline_ms))) < 0 && errno == EINTR)
         ;
     if (n < 0)
@@ -57,10 +61,10 @@ static enum status send_bytes(struct http_client *c, struct str bytes, uint64_t 
         enum status s = wait_for(c, POLLIN | POLLOUT, deadline_ms, &can, why);
         if (s != ST_OK)
             return s;
-        *early = (can & (POLLIN | POLLERR | POLLHUP)) != 0;
+        *early = (can & (POLLERR | POLLHUP)) || (can & POLLIN && link_heard(c->link));
         if (*early)
             return ST_OK;
-        ssize_t n = send(c->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = link_write(c->link, bytes.ptr, bytes.len);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
@@ -94,13 +98,25 @@ static enum status send_file(struct http_client *c, const struct http_request *r
     return ST_OK;
 }
 
+static void add_place(const struct place *p, struct buf *b)
+{
+    if (p->socket) {
+        buf_text(b, "Host: localhost\r\n");
+        return;
+    }
+    bool six = strchr(p->host, ':') != NULL;
+    buf_fmt(b, "Host: %s%s%s:%u\r\n", six ? "[" : "", p->host, six ? "]" : "", p->port);
+    buf_fmt(b, "Authorization: Bearer %s\r\n", p->token);
+}
+
 enum status http_client_send(struct http_client *c, const struct http_request *r,
                              uint64_t deadline_ms, struct fault *why)
 {
     AUTO(buf_done) struct buf b;
     buf_init(&b, HEAD_OUT_MAX + r->body.len);
-    buf_fmt(&b, "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: blixard/" BLIXARD_VERSION "\r\n",
-            r->method, r->target);
+    buf_fmt(&b, "%s %s HTTP/1.1\r\nUser-Agent: blixard/" BLIXARD_VERSION "\r\n", r->method,
+            r->target);
+    add_place(c->place, &b);
     for (size_t i = 0; i < r->field_count; i++)
         buf_fmt(&b, "%s: %s\r\n", r->field[i].name, r->field[i].value);
     uint64_t size = r->from_fd ? r->body_size : r->body.len;
@@ -130,7 +146,7 @@ static enum status receive(struct http_client *c, uint64_t deadline_ms, struct f
         enum status s = wait_for(c, POLLIN, deadline_ms, &can, why);
         if (s != ST_OK)
             return s;
-        ssize_t n = recv(c->fd, step, sizeof step, MSG_DONTWAIT);
+        ssize_t n = link_read(c->link, step, sizeof step);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
         if (n > 0)

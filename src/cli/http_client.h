@@ -1,5 +1,5 @@
 /*
- * http_client: ask a node over its unix socket, one request a connection.
+ * http_client: ask a node, one request a connection.
  *
  * Blocks, until a deadline or until somebody wants us to stop. A call that returned ST_TIMEOUT may
  * be made again: it goes on where it was.
@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cli/http_parser.h"
+#include "cli/link.h"
 
 struct http_field {
     const char *name, *value; /* without line ends */
@@ -26,18 +27,20 @@ struct http_request {
 };
 
 struct http_client {
-    int fd;                    /* -1: closed */
+    const struct place *place; /* where it is */
+    struct link *link;         /* NULL: closed */
     int stop_fd;               /* readable: give up with ST_CANCELLED. -1: there is none */
     struct http_parser parser; /* after http_client_head() its `head` is the answer's */
 };
 
 /*
+ * p         kept until it is closed. Its token, if it has one, goes with each request.
  * stop_fd   borrowed.
  * c         is to be closed, also when this failed.
  *
- * Returns   as net_unix_connect().
+ * Returns   as link_open().
  */
-MUST_USE enum status http_client_open(struct http_client *c, const char *socket, int stop_fd,
+MUST_USE enum status http_client_open(struct http_client *c, const struct place *p, int stop_fd,
                                       struct fault *why);
 void http_client_close(struct http_client *c);
 

@@ -30,7 +30,8 @@ struct cli {
     struct given given;
     struct term term;
     struct output output;
-    const char *socket;
+    struct place place; /* of the node that is asked, once place_known */
+    bool place_known;
     int stop_fd;         /* readable: the user wants to stop; -1: signals do what they always do */
     uint64_t timeout_ms; /* how long to wait for what takes time */
     char trace_id[33];
@@ -51,6 +52,12 @@ int cli_write(const struct cli *c, struct str data);
 int cli_end(const struct cli *c, enum status s, const struct buf *out, const struct fault *why);
 
 /* --- a node --- */
+
+/* Which node is meant: of --socket or --context, else of the environment, else of the context in use,
+ * else of this machine. c->place then tells. */
+MUST_USE enum status cli_find_place(struct cli *c, struct fault *why);
+/* The socket of this machine's node, whatever context is in use. */
+const char *cli_socket(const struct cli *c);
 
 struct answer {
     unsigned http;

@@ -191,8 +191,8 @@ int session_run(struct cli *c, const struct session *s)
     if (s->opened)
         cli_note("%s", s->opened);
     term_catch(&r.signals, (const int[]){SIGINT, SIGTERM, SIGHUP, SIGWINCH, 0});
-    r.fd = http.fd;
-    r.ws = ws_open(http.fd, http_parser_rest(&http.parser), on_message, &r);
+    r.fd = link_fd(http.link);
+    r.ws = ws_open(http.link, http_parser_rest(&http.parser), on_message, &r);
     struct term_mode mode = {0};
     if (s->raw)
         term_raw(&mode, STDIN_FILENO);

@@ -36,6 +36,16 @@ void term_raw(struct term_mode *m, int fd)
     m->changed = tcsetattr(fd, TCSADRAIN, &raw) == 0;
 }
 
+void term_hide(struct term_mode *m, int fd)
+{
+    *m = (struct term_mode){.fd = fd};
+    if (tcgetattr(fd, &m->before) != 0)
+        return;
+    struct termios hidden = m->before;
+    hidden.c_lflag &= ~(tcflag_t)ECHO;
+    m->changed = tcsetattr(fd, TCSADRAIN, &hidden) == 0;
+}
+
 void term_restore(struct term_mode *m)
 {
     if (m->changed)

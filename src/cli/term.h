@@ -24,6 +24,8 @@ struct term_mode {
     struct termios before;
 };
 void term_raw(struct term_mode *m, int fd);
+/* What is typed is not shown; until term_restore(). */
+void term_hide(struct term_mode *m, int fd);
 void term_restore(struct term_mode *m); /* also for AUTO(term_restore), and twice */
 
 /*

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <wslay/wslay.h>
 
 #include "base/buf.h"
@@ -51,7 +50,7 @@ bool ws_accepts(const char *key, struct str accept)
 /* --- messages --- */
 
 struct ws {
-    int fd;
+    struct link *link;
     struct buf early;
     ws_message *fn;
     void *ctx;
@@ -72,7 +71,7 @@ static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *out, size_t len, 
         return (ssize_t)n;
     }
     ssize_t n;
-    while ((n = recv(w->fd, out, len, MSG_DONTWAIT)) < 0 && errno == EINTR)
+    while ((n = link_read(w->link, out, len)) < 0 && errno == EINTR)
         ;
     if (n > 0)
         return n;
@@ -91,7 +90,7 @@ static ssize_t on_send(wslay_event_context_ptr wslay, const uint8_t *data, size_
     struct ws *w = ctx;
     (void)flags;
     ssize_t n;
-    while ((n = send(w->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 && errno == EINTR)
+    while ((n = link_write(w->link, data, len)) < 0 && errno == EINTR)
         ;
     if (n >= 0)
         return n;
@@ -123,7 +122,7 @@ static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_o
         w->fn(w->ctx, m->msg[0], (struct str){(const char *)m->msg + 1, m->msg_length - 1});
 }
 
-struct ws *ws_open(int fd, struct str early, ws_message *fn, void *ctx)
+struct ws *ws_open(struct link *link, struct str early, ws_message *fn, void *ctx)
 {
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_recv,
@@ -132,7 +131,7 @@ struct ws *ws_open(int fd, struct str early, ws_message *fn, void *ctx)
         .on_msg_recv_callback = on_message,
     };
     struct ws *w = NEW(struct ws);
-    *w = (struct ws){.fd = fd, .fn = fn, .ctx = ctx};
+    *w = (struct ws){.link = link, .fn = fn, .ctx = ctx};
     buf_init(&w->early, early.len + 1);
     buf_str(&w->early, early);
     int failed = wslay_event_context_client_init(&w->wslay, &callbacks, w);
@@ -149,7 +148,7 @@ short ws_events(const struct ws *w)
 
 bool ws_has_early(const struct ws *w)
 {
-    return w->early.len > 0;
+    return wslay_event_want_read(w->wslay) && (w->early.len > 0 || link_has_early(w->link));
 }
 
 enum status ws_step(struct ws *w, struct fault *why)
@@ -174,8 +173,10 @@ static void say_goodbye(struct ws *w)
     (void)wslay_event_send(w->wslay); /* a close goes before what is queued */
     (void)wslay_event_queue_close(w->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
     while (!w->broken && ws_events(w) != 0) {
-        struct pollfd p = {.fd = w->fd, .events = ws_events(w)};
-        if (poll(&p, 1, now_until(deadline_ms)) <= 0 || ws_step(w, NULL) != ST_OK)
+        struct pollfd p = {.fd = link_fd(w->link), .events = ws_events(w)};
+        bool early = ws_has_early(w);
+        if ((poll(&p, 1, early ? 0 : now_until(deadline_ms)) <= 0 && !early) ||
+            ws_step(w, NULL) != ST_OK)
             return;
     }
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "base/str.h"
+#include "cli/link.h"
 
 enum ws_channel {
     WS_INPUT = 0,  /* to the VM; without data: the end of input */
@@ -28,13 +28,13 @@ struct ws;
 typedef void ws_message(void *ctx, unsigned channel, struct str data);
 
 /*
- * fd       connected and upgraded; borrowed until ws_close().
+ * link     upgraded; borrowed until ws_close().
  * early    what came behind the handshake; copied.
  */
-struct ws *ws_open(int fd, struct str early, ws_message *fn, void *ctx);
+struct ws *ws_open(struct link *link, struct str early, ws_message *fn, void *ctx);
 void ws_close(struct ws *w); /* says so to the other side, and waits half a second for its word */
 
-/* What to poll(2) fd for; 0 when it is over. */
+/* What to poll(2) link_fd() for; 0 when it is over. */
 short ws_events(const struct ws *w);
 /* Is there something to handle at once, whatever poll says? */
 bool ws_has_early(const struct ws *w);

@@ -82,6 +82,13 @@ static void want_accept(struct http *h, bool yes)
     loop_io_want(h->listen, yes ? EPOLLIN : 0);
 }
 
+/* There is room again. */
+static void accept_again(struct http *h)
+{
+    if (!h->accepting && !h->closing)
+        want_accept(h, true);
+}
+
 static void know_peer(struct http_conn *c)
 {
     struct http *h = c->h;
@@ -116,8 +123,7 @@ static void notify(void *ctx, struct MHD_Connection *mhd, void **slot,
     h->view.connections--;
     free(c);
     *slot = NULL;
-    if (!h->accepting && !h->closing)
-        want_accept(h, true);
+    accept_again(h);
 }
 
 /* --- clients on the network --- */
@@ -134,8 +140,7 @@ static void link_free(struct http_link *k)
     list_cut(&k->item);
     h->link_count--;
     free(k);
-    if (!h->accepting && !h->closing)
-        want_accept(h, true);
+    accept_again(h);
 }
 
 static void link_opened(void *ctx, int fd)

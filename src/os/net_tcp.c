@@ -141,8 +141,7 @@ static enum status look_up(const char *host, uint16_t port, struct addrinfo **re
     int code = getaddrinfo(host, service, &hints, ret);
     if (code == 0)
         return ST_OK;
-    return fault_set(why, code == EAI_AGAIN ? ST_UNAVAILABLE : ST_NOT_FOUND, "look up %s: %s", host,
-                     gai_strerror(code));
+    return fault_set(why, ST_UNAVAILABLE, "look up %s: %s", host, gai_strerror(code));
 }
 
 enum status net_tcp_connect(const char *host, uint16_t port, uint32_t timeout_ms, int *ret_fd,

@@ -39,8 +39,7 @@ void net_tcp_tune(int fd);
  * timeout_ms   for each address of the name; > 0.
  * ret_fd       non-blocking.
  *
- * Returns  ST_NOT_FOUND     there is no such name.
- *          ST_UNAVAILABLE   nobody listens there, or there is no way.
+ * Returns  ST_UNAVAILABLE   there is no such name or no way to it, or nobody listens there.
  *          ST_TIMEOUT, ST_IO
  */
 MUST_USE enum status net_tcp_connect(const char *host, uint16_t port, uint32_t timeout_ms,

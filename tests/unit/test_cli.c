@@ -1,10 +1,12 @@
-/* The command line against the real server, over a fake node. */
+/* The command line against the real server, over a fake node. test_cli_network.c is the same once more, with
+ * OVER_NETWORK. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
 
+#include "cli/contexts.h"
 #include "support/cli_run.h"
 #include "support/scratch.h"
 #include "support/tap.h"
@@ -13,6 +15,33 @@
 
 enum { CLI_OUT_MAX = 1 << 20 };
 
+#ifdef OVER_NETWORK
+/* By a context, with a token that may do everything. */
+static void start(struct web *w)
+{
+    AUTO(auto_free) struct contexts *c = NEW(struct contexts);
+    struct place *p = &c->at[0].place;
+    web_init(w);
+    web_start(w);
+    web_make_vm(w);
+    web_listen(w);
+    c->count = 1;
+    (void)snprintf(c->at[0].name, sizeof c->at[0].name, "lab");
+    (void)snprintf(c->current, sizeof c->current, "lab");
+    (void)snprintf(p->host, sizeof p->host, "127.0.0.1");
+    p->port = w->port;
+    (void)snprintf(p->fingerprint, sizeof p->fingerprint, "%s", w->cert.fingerprint);
+    (void)snprintf(p->token, sizeof p->token, "%s", web_token(w, "me", "admin"));
+    CHECK_EQ(0, setenv("XDG_CONFIG_HOME", scratch_dir(), 1));
+    CHECK_EQ(0, unsetenv("BLIXARD_API_SOCKET"));
+    CHECK_EQ(ST_OK, contexts_save(c, NULL));
+}
+
+static struct http *asked(struct web *w)
+{
+    return w->https;
+}
+#else
 static void start(struct web *w)
 {
     web_init(w);
@@ -20,6 +49,12 @@ static void start(struct web *w)
     web_make_vm(w);
     CHECK_EQ(0, setenv("BLIXARD_API_SOCKET", w->path, 1));
 }
+
+static struct http *asked(struct web *w)
+{
+    return w->http;
+}
+#endif
 
 /* Run a line to its end; *r is to be done. */
 static void run(struct web *w, struct cli_run *r, int want, const char *line)
@@ -184,9 +219,9 @@ TEST(cli_interrupted_says_that_it_goes_on)
     struct cli_run r;
     start(&w);
     w.f.vms_held = true;
-    uint64_t accepted = http_view(w.http).accepted;
+    uint64_t accepted = http_view(asked(&w)).accepted;
     cli_run_start(&r, "vm stop web-1", "");
-    WAIT(&w, http_view(w.http).accepted == accepted + 2); /* it was begun, and is waited for */
+    WAIT(&w, http_view(asked(&w)).accepted == accepted + 2); /* it was begun, and is waited for */
     CHECK_EQ(0, kill(r.pid, SIGINT));
     WAIT(&w, cli_run_turn(&r));
     CHECK_EQ(130, r.code);
@@ -409,7 +444,7 @@ TEST(cli_exec_interrupted_lets_go)
     cli_run_start(&r, "vm exec web-1 sleep 9", NULL);
     WAIT(&w, w.f.stream_count == 1);
     struct vmm_stream *s = last_stream(&w);
-    WAIT(&w, http_view(w.http).sockets == 1);
+    WAIT(&w, http_view(asked(&w)).sockets == 1);
     CHECK_EQ(0, kill(r.pid, SIGTERM));
     WAIT(&w, cli_run_turn(&r) && !s->open);
     CHECK(r.code == 130 || r.code == 1000 + SIGTERM); /* the latter before it was open */
@@ -565,7 +600,7 @@ TEST(cli_events_are_a_table_or_a_stream)
     holds(said(&w, "events -o jsonl --since 0"), "\"kind\":\"image\"");
     begins(said(&w, "events -o json"), "[\n  {\n");
     cli_run_start(&r, "events -f --kind vm -o jsonl", "");
-    WAIT(&w, http_view(w.http).feeds == 1);
+    WAIT(&w, http_view(asked(&w)).feeds == 1);
     (void)said(&w, "vm stop web-1");
     WAIT_RUN(&w, &r, strstr(buf_cstr(&r.out), "\"name\":\"web-1\""));
     CHECK_EQ(0, kill(r.pid, SIGINT));
@@ -583,7 +618,7 @@ TEST(cli_waits_until_a_vm_is_so)
     start(&w);
     begins(said(&w, "vm wait web-1 --for phase==running"), "vm/web-1 running  0.");
     cli_run_start(&r, "vm wait web-1 --for phase==stopped", "");
-    WAIT(&w, http_view(w.http).feeds == 1);
+    WAIT(&w, http_view(asked(&w)).feeds == 1);
     (void)said(&w, "vm stop web-1");
     WAIT(&w, cli_run_turn(&r));
     CHECK_EQ(0, r.code);
@@ -618,6 +653,7 @@ TEST(cli_api_sends_anything)
     web_stop(&w);
 }
 
+#ifndef OVER_NETWORK /* the doctor looks at this machine alone */
 TEST(cli_doctor_asks_the_node)
 {
     struct web w;
@@ -631,6 +667,7 @@ TEST(cli_doctor_asks_the_node)
     cli_run_done(&r);
     web_stop(&w);
 }
+#endif
 
 TEST(cli_completes_names)
 {

@@ -65,7 +65,7 @@ TEST(net_tcp_says_what_is_wrong)
     close_fd(&listener);
     CHECK_EQ(ST_UNAVAILABLE, net_tcp_connect("127.0.0.1", port, 5000, &client, &why));
     CHECK(strstr(why.text, "nobody listens on port ") == why.text);
-    CHECK_EQ(ST_NOT_FOUND, net_tcp_connect("nowhere.invalid", 1, 5000, &client, &why));
+    CHECK_EQ(ST_UNAVAILABLE, net_tcp_connect("nowhere.invalid", 1, 5000, &client, &why));
     static const struct ip_endpoint foreign = {.ip = {4, {192, 0, 2, 1}}, .port = 1};
     CHECK_EQ(ST_UNAVAILABLE, net_tcp_listen(&foreign, &other, &why));
     CHECK_STR("this machine has no address for 192.0.2.1:1", why.text);
