@@ -127,20 +127,25 @@ uint64_t auth_left_ms(const struct request *q)
     return q->who.expires_ns > now_ns ? (q->who.expires_ns - now_ns) / UNITS_NS_PER_MS : 0;
 }
 
-/* But for a request that revokes its own: it is still answered. */
-static void end_all_of(struct http *h, const char *token_uid)
+void auth_check(struct http *h)
 {
+    const struct cluster *c = node_cluster(ops_node(h->ops));
     LIST_EACH(it, &h->conns) {
-        struct http_conn *c = CONTAINER_OF(it, struct http_conn, item);
-        const struct request *q = c->request;
-        if (q && q->op && strcmp(q->who.uid, token_uid) == 0 && q->op->id != OP_TOKEN_REVOKE)
-            (void)shutdown(c->fd, SHUT_RDWR);
+        struct http_conn *conn = CONTAINER_OF(it, struct http_conn, item);
+        const struct request *q = conn->request;
+        if (!q || !q->who.uid[0] || cluster_find(c, OBJECT_TOKEN, q->who.uid))
+            continue;
+        if (q->op && q->op->id == OP_TOKEN_REVOKE) /* perhaps of its own: it is still answered */
+            continue;
+        (void)shutdown(conn->fd, SHUT_RDWR);
     }
 }
 
 void auth_applied(struct http *h, const struct apply_result *r)
 {
-    for (size_t i = 0; h->config.cert && i < r->change_count; i++)
-        if (r->changes[i].kind == OBJECT_TOKEN && !r->changes[i].after)
-            end_all_of(h, object_uid(r->changes[i].before));
+    for (size_t i = 0; i < r->change_count; i++)
+        if (r->changes[i].kind == OBJECT_TOKEN && !r->changes[i].after) {
+            auth_check(h);
+            return;
+        }
 }

@@ -273,7 +273,9 @@ static void applied(struct node_watch *w, const struct apply_result *r)
 /* Each feed finds out whether it missed some. */
 static void restored(struct node_watch *w)
 {
-    feed_applied(CONTAINER_OF(w, struct http, watch));
+    struct http *h = CONTAINER_OF(w, struct http, watch);
+    feed_applied(h);
+    auth_check(h);
 }
 
 /* --- open and close --- */

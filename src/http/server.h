@@ -122,7 +122,8 @@ void request_stream(struct request *q, const char *type, uint64_t index,
 MUST_USE bool auth_request(struct request *q);
 /* Say in the answer what credential it lacks. */
 void auth_add_header(const struct request *q, unsigned http, struct MHD_Response *r);
-/* Close what a token has opened that is gone. */
+/* Close what tokens have opened that are gone: now, or if an applied command took one. */
+void auth_check(struct http *h);
 void auth_applied(struct http *h, const struct apply_result *r);
 /* How long what the request has opened may stay; UINT64_MAX: for ever. */
 uint64_t auth_left_ms(const struct request *q);
