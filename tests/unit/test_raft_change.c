@@ -556,6 +556,27 @@ TEST(change_witness_never_leads)
     net_free(n);
 }
 
+/* Who never leads looks all the same whether its leader is still there, and when it does not know one, for nothing. */
+TEST(change_who_never_leads_forgets_a_silent_leader)
+{
+    struct net *n = net_new(2);
+    CHECK(raft_members_put(&n->first, 3, V | W));
+    CHECK(raft_members_put(&n->first, 4, 0));
+    net_start_each(n, 4);
+    net_elect(n, 1);
+    net_beat(n, 1);
+    for (uint32_t i = 3; i <= 4; i++) {
+        CHECK_EQ(1, net_view(n, i).leader);
+        uint64_t at = raft_deadline_ms(n->node[i].r);
+        CHECK(at < n->node[i].now_ms + 2 * n->config.election_ms);
+        net_tick(n, i, at - n->node[i].now_ms);
+        CHECK_EQ(0, net_view(n, i).leader);
+        CHECK_EQ(1, net_view(n, i).term);
+        CHECK_EQ(UINT64_MAX, raft_deadline_ms(n->node[i].r));
+    }
+    net_free(n);
+}
+
 /* The members are those that the log tells after a restart too. */
 TEST(change_survives_a_restart_of_all)
 {
