@@ -344,6 +344,7 @@ TEST(https_one_address_may_have_so_many_connections)
     web_stop(&w);
 }
 
+/* One that was never more than a connection leaves its place as well. */
 TEST(https_full_server_takes_who_waits_when_another_goes)
 {
     struct web w;
@@ -352,7 +353,7 @@ TEST(https_full_server_takes_who_waits_when_another_goes)
     w.config.connections_max = 1;
     web_start(&w);
     web_listen(&w);
-    open_remote(&r[0], &w);
+    connect_to(&r[0], &w);
     connect_to(&r[1], &w);
     begin_tls(&r[1], "NORMAL");
     for (int i = 0; i < 20; i++)
