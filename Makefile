@@ -53,6 +53,7 @@ soak: all debug clang
 	@$(BUILD)/release/src/sim/blixard-sim --seeds 2000
 	@$(BUILD)/release/src/sim/blixard-sim --profile swarm --seeds 10000
 	@$(BUILD)/release/src/sim/blixard-sim --profile membership --seeds 5000
+	@$(BUILD)/release/src/sim/blixard-sim --profile witness --seeds 5000
 	@$(BUILD)/release/src/sim/blixard-sim --profile disk --seeds 5000
 	@$(BUILD)/release/src/sim/blixard-sim --profile byzantine --seeds 2000
 	@$(BUILD)/release/src/sim/blixard-sim --profile scale --seeds 100

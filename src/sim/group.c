@@ -12,8 +12,9 @@ enum {
 };
 
 static const char *const profile_names[GROUP_PROFILE_COUNT] = {
-    [GROUP_QUICK] = "quick",         [GROUP_SWARM] = "swarm", [GROUP_MEMBERSHIP] = "membership",
-    [GROUP_BYZANTINE] = "byzantine", [GROUP_SCALE] = "scale", [GROUP_DISK] = "disk",
+    [GROUP_QUICK] = "quick",     [GROUP_SWARM] = "swarm",         [GROUP_MEMBERSHIP] = "membership",
+    [GROUP_WITNESS] = "witness", [GROUP_BYZANTINE] = "byzantine", [GROUP_SCALE] = "scale",
+    [GROUP_DISK] = "disk",
 };
 
 bool group_profile_find(const char *name, enum group_profile *ret)
@@ -66,18 +67,29 @@ static void choose(struct group *g, struct rng *r, struct group_report *ret)
         f->members_max = o->members;
     if (o->members)
         f->voters = o->profile == GROUP_SCALE ? MIN(f->voters, o->members) : o->members;
+    f->witnesses = MIN(f->witnesses, f->voters - 1);
     *ret = (struct group_report){
         .on = group_faults_on(f), .members = members_of(g), .clients = f->clients};
+}
+
+static uint32_t first_flags(const struct group_faults *f, uint32_t number)
+{
+    if (number > f->voters)
+        return 0;
+    return number > f->voters - f->witnesses ? RAFT_VOTES | RAFT_WITNESS : RAFT_VOTES;
 }
 
 static void begin(struct group *g)
 {
     uint32_t all = members_of(g);
     for (uint32_t i = 1; i <= all; i++)
-        raft_members_put(&g->first, i, i <= g->faults.voters ? RAFT_VOTES : 0);
+        raft_members_put(&g->first, i, first_flags(&g->faults, i));
     g->ledger.members = g->ledger.counted = g->first;
-    for (uint32_t i = 1; i <= all; i++)
-        member_start(member_new(g));
+    for (uint32_t i = 1; i <= all; i++) {
+        struct member *m = member_new(g);
+        m->witness = raft_members_find(&g->first, i)->flags & RAFT_WITNESS;
+        member_start(m);
+    }
     group_clients_start(g);
     trouble_start(g);
 }
@@ -177,10 +189,10 @@ static void calm(struct group *g)
                 sim_disk_honest(m->log->disk);
         }
         member_clock(m, 1000);
-        if (!m->up)
-            member_start(m);
-        else
+        if (m->up)
             member_run(m);
+        else if (!m->away)
+            member_start(m);
     }
 }
 
@@ -211,10 +223,41 @@ static void burst(struct group *g)
                  g->sim->stats.messages - before, BURST * BURSTS);
 }
 
+/* Of those who could lead one alone is left: with the witnesses it is a majority. */
+static void leave_one(struct group *g)
+{
+    uint32_t full = g->faults.voters - g->faults.witnesses;
+    uint32_t left = (uint32_t)rng_range(&g->rng, 1, full);
+    for (uint32_t i = 1; i <= full; i++) {
+        struct member *m = &g->member[i];
+        if (i == left)
+            continue;
+        if (m->up)
+            member_stop(m);
+        m->away = true;
+    }
+}
+
+static void all_come_back(struct group *g)
+{
+    for (uint32_t i = 1; i <= g->number_last && !g->sim->failed; i++) {
+        struct member *m = &g->member[i];
+        if (m->away && !m->up)
+            member_start(m);
+        m->away = false;
+    }
+}
+
 static void phase_of_calm(struct group *g)
 {
     struct sim *s = g->sim;
+    if (g->faults.witnesses)
+        leave_one(g);
     calm(g);
+    if (g->faults.witnesses) {
+        IGNORE(wait_for(g, leads, "nobody leads with the witnesses alone"));
+        all_come_back(g);
+    }
     uint64_t us = wait_for(g, leads, "nobody leads");
     us += wait_for(g, caught_up, "somebody lags behind");
     if (!g->replacing) /* an operator takes his time */

@@ -68,6 +68,10 @@ void group_faults_choose(struct group_faults *f, enum group_profile p, struct rn
         f->change_every_ms = faults_pick(r, 200, 3000);
         f->members_max = NET_MEMBERS_MAX - 1;
     }
+    if (p == GROUP_WITNESS) {
+        f->voters = rng_chance(r, 700) ? 3 : 5;
+        f->witnesses = f->voters / 2;
+    }
     if (p == GROUP_BYZANTINE)
         f->bad_every_ms = faults_pick(r, 5, 100);
     if (p == GROUP_SCALE) {

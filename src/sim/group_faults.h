@@ -11,6 +11,7 @@ enum group_profile {
     GROUP_QUICK,      /* three members, little goes wrong, short */
     GROUP_SWARM,      /* one to seven members, anything goes wrong */
     GROUP_MEMBERSHIP, /* and members come and go */
+    GROUP_WITNESS,    /* three or five, one or two of them witnesses */
     GROUP_BYZANTINE,  /* and some say what cannot be */
     GROUP_SCALE,      /* fifty members */
     GROUP_DISK,       /* the log of each is the real journal, on a disk where anything goes wrong */
@@ -56,6 +57,7 @@ struct group_faults {
     uint32_t clock_min, clock_max; /* speed of the members' clocks, in thousandths */
 
     uint32_t voters, members_max;
+    uint32_t witnesses; /* the last of the first voters, fewer than those */
     uint32_t snapshot_entries, trailing_entries;
     uint32_t batch_entries, batch_bytes, window_messages;
     uint32_t window_bytes, uncommitted_bytes;

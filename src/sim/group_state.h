@@ -25,6 +25,7 @@ struct member {
     bool up;
     bool lost;     /* it never starts again */
     bool witness;  /* it holds no state */
+    bool away;     /* it stays down until others have led */
     uint64_t life; /* of a process; events of an older one are nothing */
     struct raft *raft;
     struct lists *state; /* of a witness: empty */

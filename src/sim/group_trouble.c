@@ -25,7 +25,7 @@ static struct member *anybody(struct group *g)
 static void restart(void *ctx, uint64_t life)
 {
     struct member *m = ctx;
-    if (life != m->life || m->up)
+    if (life != m->life || m->up || m->away)
         return;
     lost_damage(m);
     member_start(m);

@@ -121,7 +121,7 @@ static const struct flag {
     {"--profile", "P", 0, take_profile,
      "one-node: a machine, its disk, its VMs, its users; nodes: some of them, one cluster;\n"
      "                   or a group of consensus cores:\n"
-     "                   quick, swarm, membership, byzantine, scale, disk"},
+     "                   quick, swarm, membership, witness, byzantine, scale, disk"},
     {"--steps", "N", 0, take_steps, "ask at least so many commands of each seed (200)"},
     {"--trace", "", ALONE, take_trace, "print every event"},
     {"--hashes", "", ALONE, take_hashes, "print the trace hash of each seed"},
