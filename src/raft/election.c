@@ -82,6 +82,18 @@ void raft_campaign(struct raft *r, bool force)
     raft_arm_election(r);
 }
 
+static bool can_win(const struct raft *r)
+{
+    return raft_may_lead(r) && won(r);
+}
+
+/* Not only who may lead asks: that it may can stand in entries which it lacks, and a witness answers with those. */
+bool raft_may_ask(const struct raft *r)
+{
+    const struct raft_member *self = raft_members_find(raft_members(r), r->config.self);
+    return (self && !(self->flags & RAFT_WITNESS)) || raft_may_lead(r);
+}
+
 void raft_precampaign(struct raft *r)
 {
     require(r->role != RAFT_LEADER);
@@ -93,7 +105,7 @@ void raft_precampaign(struct raft *r)
     /* Who heard the leader a little later does not answer yet: ask again soon, since it disturbs nobody. */
     r->election_ms =
         r->now_ms + r->config.heartbeat_ms + rng_below(&r->rng, r->config.heartbeat_ms);
-    if (won(r))
+    if (can_win(r))
         raft_campaign(r, false);
     else
         ask_all(r, true);
@@ -125,9 +137,9 @@ void raft_on_vote(struct raft *r, const struct raft_message *m)
     if (!asked || m->pre != pre || m->term != term)
         return;
     count(r, m->from, m->refused);
-    if (won(r) && pre)
+    if (pre && can_win(r))
         raft_campaign(r, false);
-    else if (won(r))
+    else if (!pre && won(r))
         raft_lead(r);
     else if (lost(r))
         raft_follow(r, r->hard.term, 0);

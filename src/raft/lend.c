@@ -71,7 +71,7 @@ static void leave_term(struct raft *r)
 {
     bool asks = r->role == RAFT_PRECANDIDATE;
     raft_follow(r, r->hard.term + 1, 0);
-    if (asks && raft_may_lead(r))
+    if (asks && raft_may_ask(r))
         raft_precampaign(r);
 }
 

@@ -286,7 +286,7 @@ void raft_tick(struct raft *r, uint64_t now_ms)
         raft_change_step(r);
     } else if (alone(r) ? r->role == RAFT_FOLLOWER : now_ms >= r->election_ms) {
         raft_arm_election(r);
-        if (raft_may_lead(r))
+        if (raft_may_ask(r))
             raft_precampaign(r);
         else
             raft_follow(r, r->hard.term, 0);
@@ -299,7 +299,7 @@ uint64_t raft_deadline_ms(const struct raft *r)
     if (r->role != RAFT_LEADER) {
         if (alone(r))
             return r->role == RAFT_FOLLOWER ? r->now_ms : UINT64_MAX;
-        bool waits = r->leader || raft_may_lead(r);
+        bool waits = r->leader || raft_may_ask(r);
         return waits ? r->election_ms : UINT64_MAX;
     }
     uint64_t at = alone(r) ? UINT64_MAX : MIN(r->beat_ms, r->election_ms);

@@ -148,6 +148,7 @@ MUST_USE enum status raft_check(const struct raft *r, const struct raft_message 
 void raft_campaign(struct raft *r, bool force); /* a new term, without a pre-vote */
 void raft_precampaign(struct raft *r);
 bool raft_may_lead(const struct raft *r);
+bool raft_may_ask(const struct raft *r); /* for pre-votes */
 void raft_vote_step(struct raft *r); /* after something became durable: ask, count, tell */
 void raft_on_vote_ask(struct raft *r, const struct raft_message *m);
 void raft_on_vote(struct raft *r, const struct raft_message *m);

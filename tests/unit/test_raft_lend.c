@@ -282,6 +282,113 @@ TEST(raft_candidate_takes_nothing_against_what_is_committed)
     check_takes_nothing(start_candidate(), 6, 1, "44");
 }
 
+/* --- who votes, and does not know --- */
+
+/* The next message that is a question for votes; NULL: nothing is ready. */
+static const struct raft_message *asks(struct raft *r)
+{
+    static struct raft_ready rd;
+    while (raft_ready(r, &rd)) {
+        if (rd.token)
+            raft_persisted(r, rd.token);
+        for (size_t i = 0; i < rd.message_count; i++)
+            if (rd.messages[i].type == RAFT_VOTE_ASK)
+                return &rd.messages[i];
+    }
+    return NULL;
+}
+
+/* Member 2 of a group in which only member 1 could lead, as far as it knows. */
+static struct raft *start_learner(uint32_t flags)
+{
+    const struct raft_members m = {
+        .count = 3, .member = {{1, RAFT_VOTES}, {2, flags}, {3, RAFT_VOTES | RAFT_WITNESS}}};
+    struct raft_config c;
+    struct raft *r;
+    raft_config_default(&c, 2);
+    CHECK_EQ(ST_OK, raft_new(&c, 0, &(struct raft_hard){.term = 2},
+                             &(struct raft_snapshot){5, 2, &m}, NULL, 0, &r, NULL));
+    raft_tick(r, 2 * (uint64_t)c.election_ms + 1);
+    return r;
+}
+
+static void grant(struct raft *r, uint32_t from, uint64_t term, bool pre)
+{
+    const struct raft_message m = {
+        .type = RAFT_VOTE, .from = from, .to = 2, .term = term, .pre = pre};
+    CHECK_EQ(ST_OK, raft_step(r, &m, NULL));
+}
+
+/* It was made a voter, which the witness alone is left to tell. */
+TEST(raft_member_that_does_not_know_that_it_votes_asks_and_is_lent_it)
+{
+    const uint32_t flags[] = {RAFT_JOINS, 0};
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        struct raft *r = start_learner(flags[i]);
+        const struct raft_message *m = asks(r);
+        CHECK(m && m->pre && m->term == 3 && m->index == 5);
+
+        const struct raft_members now = {
+            .count = 3,
+            .member = {{1, RAFT_VOTES}, {2, RAFT_VOTES}, {3, RAFT_VOTES | RAFT_WITNESS}}};
+        AUTO(buf_done) struct buf b;
+        buf_init(&b, RAFT_MEMBERS_BYTES_MAX);
+        raft_members_encode(&now, &b);
+        const struct raft_entry e = {6, 2, RAFT_ENTRY_MEMBERS, raft_data_new(b.ptr, b.len)};
+        const struct raft_message lent = {.type = RAFT_LEND,
+                                          .from = 3,
+                                          .to = 2,
+                                          .term = 2,
+                                          .index = 5,
+                                          .log_term = 2,
+                                          .entries = &e,
+                                          .count = 1};
+        CHECK_EQ(ST_OK, raft_step(r, &lent, NULL));
+        raft_data_unref(e.data);
+        CHECK_EQ(6, raft_view(r).members_index);
+
+        (void)asks(r); /* the entry is made durable */
+        CHECK(raft_deadline_ms(r) < UINT64_MAX);
+        raft_tick(r, raft_deadline_ms(r));
+        m = asks(r);
+        CHECK(m && m->pre && m->index == 6);
+        grant(r, 3, 3, true);
+        m = asks(r);
+        CHECK(m && !m->pre && m->term == 3);
+        grant(r, 3, 3, false);
+        CHECK_EQ(RAFT_LEADER, raft_view(r).role);
+        raft_free(r);
+    }
+}
+
+/* By its own log it may not lead. */
+TEST(raft_member_that_may_not_lead_only_asks)
+{
+    const uint32_t flags[] = {RAFT_JOINS, 0};
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        struct raft *r = start_learner(flags[i]);
+        CHECK(asks(r) != NULL);
+        grant(r, 1, 3, true);
+        grant(r, 3, 3, true);
+        CHECK(asks(r) == NULL);
+        CHECK_EQ(2, raft_view(r).term);
+        CHECK_EQ(RAFT_PRECANDIDATE, raft_view(r).role);
+        raft_tick(r, raft_deadline_ms(r));
+        const struct raft_message *m = asks(r);
+        CHECK(m && m->pre && m->term == 3);
+        raft_free(r);
+    }
+}
+
+/* Nothing that it lacks could make it lead. */
+TEST(raft_witness_asks_for_nothing)
+{
+    struct raft *r = start_learner(RAFT_JOINS | RAFT_WITNESS);
+    CHECK(asks(r) == NULL);
+    CHECK_EQ(UINT64_MAX, raft_deadline_ms(r));
+    raft_free(r);
+}
+
 /* --- what a leader says that all hold --- */
 
 /* Do all that is ready; the highest `kept` that was sent. */
