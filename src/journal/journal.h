@@ -68,8 +68,8 @@ MUST_USE enum status journal_sync(struct journal *j, struct fault *why);
 
 /* As port/log.h says; everything appended is synced first. *ret_complete: the snapshot is durable. */
 MUST_USE enum status journal_snapshot(struct journal *j, uint64_t index, uint64_t term,
-                                      struct str chunk, bool last, bool *ret_complete,
-                                      struct fault *why);
+                                      uint64_t offset, struct str chunk, bool last,
+                                      bool *ret_complete, struct fault *why);
 
 MUST_USE enum status journal_compact(struct journal *j, uint64_t first_kept, struct fault *why);
 

@@ -35,13 +35,13 @@ static enum status append(struct log *l, const struct log_hard *hard,
     return ST_OK;
 }
 
-static enum status snapshot(struct log *l, uint64_t index, uint64_t term, struct str chunk,
-                            bool last)
+static enum status snapshot(struct log *l, uint64_t index, uint64_t term, uint64_t offset,
+                            struct str chunk, bool last)
 {
     struct journal_inline *i = self(l);
     if (!request_chunk_fits(&i->load, chunk.len))
         return ST_LIMIT;
-    push(i, request_snapshot(index, term, chunk, last));
+    push(i, request_snapshot(index, term, offset, chunk, last));
     return ST_OK;
 }
 

@@ -84,13 +84,13 @@ static enum status append(struct log *l, const struct log_hard *hard,
     return push(t, request_append(hard, entries, count, token));
 }
 
-static enum status snapshot(struct log *l, uint64_t index, uint64_t term, struct str chunk,
-                            bool last)
+static enum status snapshot(struct log *l, uint64_t index, uint64_t term, uint64_t offset,
+                            struct str chunk, bool last)
 {
     struct journal_thread *t = self(l);
     if (!request_chunk_fits(&t->load, chunk.len))
         return ST_LIMIT;
-    return push(t, request_snapshot(index, term, chunk, last));
+    return push(t, request_snapshot(index, term, offset, chunk, last));
 }
 
 static void compact(struct log *l, uint64_t first_kept)

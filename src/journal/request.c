@@ -47,7 +47,8 @@ struct request *request_append(const struct log_hard *hard, const struct log_ent
     return r;
 }
 
-struct request *request_snapshot(uint64_t index, uint64_t term, struct str chunk, bool last)
+struct request *request_snapshot(uint64_t index, uint64_t term, uint64_t offset, struct str chunk,
+                                 bool last)
 {
     require(chunk.len <= LOG_CHUNK_MAX);
     struct request *r = mem_new(sizeof *r + chunk.len);
@@ -55,6 +56,7 @@ struct request *request_snapshot(uint64_t index, uint64_t term, struct str chunk
                           .cost = LOG_REQUEST_COST + chunk.len,
                           .index = index,
                           .term = term,
+                          .offset = offset,
                           .chunk = {(char *)(r + 1), chunk.len},
                           .last = last};
     if (chunk.len)
@@ -108,7 +110,7 @@ enum status request_perform(struct journal *j, struct list *queue, size_t count_
     switch (r->kind) {
     case REQUEST_APPEND: return perform_appends(j, queue, count_max, done, why);
     case REQUEST_SNAPSHOT:
-        s = journal_snapshot(j, r->index, r->term, r->chunk, r->last, &complete, why);
+        s = journal_snapshot(j, r->index, r->term, r->offset, r->chunk, r->last, &complete, why);
         break;
     case REQUEST_COMPACT: s = journal_compact(j, r->index, why); break;
     default: defs_unreachable("request kind");

@@ -30,7 +30,7 @@ struct request {
     size_t count;
     struct log_entry *entries; /* they, and their data, stand behind this struct */
     /* SNAPSHOT: of index, term. COMPACT: index is the first one kept. */
-    uint64_t index, term;
+    uint64_t index, term, offset;
     struct str chunk;
     bool last;
 };
@@ -39,8 +39,8 @@ struct request {
 MUST_USE struct request *request_append(const struct log_hard *hard,
                                         const struct log_entry *entries, size_t count,
                                         uint64_t token);
-MUST_USE struct request *request_snapshot(uint64_t index, uint64_t term, struct str chunk,
-                                          bool last);
+MUST_USE struct request *request_snapshot(uint64_t index, uint64_t term, uint64_t offset,
+                                          struct str chunk, bool last);
 MUST_USE struct request *request_compact(uint64_t first_kept);
 
 /*

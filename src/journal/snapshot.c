@@ -94,8 +94,8 @@ static enum status complete(struct journal *j, struct fault *why)
     return s == ST_OK ? remove_older(j, why) : s;
 }
 
-enum status journal_snapshot(struct journal *j, uint64_t index, uint64_t term, struct str chunk,
-                             bool last, bool *ret_complete, struct fault *why)
+enum status journal_snapshot(struct journal *j, uint64_t index, uint64_t term, uint64_t offset,
+                             struct str chunk, bool last, bool *ret_complete, struct fault *why)
 {
     require(chunk.len <= LOG_CHUNK_MAX);
     require(index >= j->snapshot_index && index <= SHAPE_INDEX_MAX);
@@ -107,8 +107,10 @@ enum status journal_snapshot(struct journal *j, uint64_t index, uint64_t term, s
 
     struct snapshot_writer *w = &j->snapshot;
     struct fault failure;
-    if (!w->file || w->index != index || w->term != term)
+    if (offset == 0)
         s = begin(j, index, term, &failure);
+    else
+        require(w->file && w->index == index && w->term == term && w->bytes == offset);
     if (s == ST_OK && chunk.len > 0)
         s = write_chunk(j, CHUNK_DATA, chunk, &failure);
     if (s == ST_OK && last)

@@ -41,12 +41,6 @@ void node_fetch_end(struct node *n)
     n->busy = true;
 }
 
-static void give_up(struct node *n)
-{
-    n->snapshot.remains |= n->fetch.offset > 0;
-    node_fetch_end(n);
-}
-
 void node_fetch_offered(struct node *n, uint32_t from)
 {
     struct node_fetch *f = &n->fetch;
@@ -111,7 +105,8 @@ static enum status decode(struct node *n, struct fault *why)
 static bool store(struct node *n)
 {
     struct node_fetch *f = &n->fetch;
-    enum status s = n->log->snapshot(n->log, f->index, f->term, buf_view(&f->chunk), f->last);
+    enum status s =
+        n->log->snapshot(n->log, f->index, f->term, f->offset, buf_view(&f->chunk), f->last);
     ensure(s == ST_OK || s == ST_LIMIT);
     f->retry_ms = s == ST_LIMIT ? node_now_ms(n) + LOG_RETRY_MS : 0;
     return s == ST_OK;
@@ -124,7 +119,7 @@ static void take_chunk(struct node *n)
     struct fault why;
     if (!f->checked && decode(n, &why) != ST_OK) {
         n->mails.refused++;
-        give_up(n);
+        node_fetch_end(n);
         return;
     }
     if (!f->checked) {
@@ -134,7 +129,7 @@ static void take_chunk(struct node *n)
     if (f->last && n->held.any)
         return; /* the log gets its entries first, and this at the next step */
     if (f->last && !raft_may_restore(n->raft, f->index, f->term)) {
-        give_up(n);
+        node_fetch_end(n);
         return;
     }
     if (!store(n))
@@ -149,7 +144,7 @@ static void ask(struct node *n)
 {
     struct node_fetch *f = &n->fetch;
     if (f->asks == ASKS_MAX) {
-        give_up(n);
+        node_fetch_end(n);
         return;
     }
     f->asks++;
@@ -173,10 +168,6 @@ void node_fetch_step(struct node *n)
     struct node_fetch *f = &n->fetch;
     if (node_now_ms(n) < node_fetch_deadline_ms(n))
         return;
-    if (!node_snapshot_clear(n)) {
-        f->retry_ms = f->ask_ms = node_now_ms(n) + LOG_RETRY_MS;
-        return;
-    }
     if (f->has_chunk)
         take_chunk(n);
     if (f->from && !f->has_chunk && !f->freezes && node_now_ms(n) >= f->ask_ms)

@@ -140,7 +140,7 @@ enum status node_start(struct node *n, struct log *log, struct fault *why)
         n->load.cluster = NULL;
     }
     n->snapshot.done_index = n->command_index = n->load.snapshot_index;
-    n->command_term = n->snapshot.done_term = n->load.snapshot_term;
+    n->command_term = n->load.snapshot_term;
     n->snapshot.done_bytes = n->load.snapshot_bytes;
     node_load_done(&n->load);
     n->log = log;

@@ -52,7 +52,7 @@ static void restore(struct node *n)
     swap(n);
     n->apply_to = index;
     n->command_index = s->done_index = index;
-    n->command_term = s->done_term = f->term;
+    n->command_term = f->term;
     s->done_bytes = f->offset;
     s->done_from_bytes = n->command_bytes;
     n->restores++;

@@ -16,8 +16,10 @@ enum {
 /* The entry that a snapshot now would be of. */
 static uint64_t next_index(const struct node *n)
 {
+    if (!n->config.witness)
+        return n->command_index;
     struct raft_view v = raft_view(n->raft);
-    return n->config.witness ? MIN(v.applied, v.kept) : n->command_index;
+    return MIN(v.applied, v.kept);
 }
 
 /* A snapshot costs what the whole state does, however little has changed. It waits until the log has
@@ -27,7 +29,7 @@ static bool due(const struct node *n)
 {
     const struct node_snapshot *s = &n->snapshot;
     uint64_t bytes = n->command_bytes - s->done_from_bytes;
-    uint64_t index = n->config.witness ? next_index(n) : n->command_index;
+    uint64_t index = next_index(n);
     if (n->fetch.from || (n->config.witness && index <= s->done_index))
         return false;
     return bytes >= n->config.snapshot_log_max ||
@@ -71,18 +73,6 @@ void node_snapshot_done(struct node_snapshot *s)
     s->under_way = false;
 }
 
-/* An unfinished one is dropped when another begins; one of the same entry would go on where it ended. */
-bool node_snapshot_clear(struct node *n)
-{
-    struct node_snapshot *s = &n->snapshot;
-    if (!s->remains)
-        return true;
-    enum status st = n->log->snapshot(n->log, s->done_index, s->done_term, STR(""), false);
-    ensure(st == ST_OK || st == ST_LIMIT);
-    s->remains = st == ST_LIMIT;
-    return !s->remains;
-}
-
 static void pack(struct node *n)
 {
     struct node_snapshot *s = &n->snapshot;
@@ -102,10 +92,6 @@ bool node_snapshot_step(struct node *n)
     if (!s->under_way) {
         if (!due(n))
             return false;
-        if (!node_snapshot_clear(n)) {
-            s->retry_ms = node_now_ms(n) + LOG_RETRY_MS;
-            return false;
-        }
         begin(n);
     }
     if (node_now_ms(n) < node_snapshot_deadline_ms(n))
@@ -113,7 +99,8 @@ bool node_snapshot_step(struct node *n)
     bool packs = !s->packed;
     if (packs)
         pack(n);
-    enum status st = n->log->snapshot(n->log, s->index, s->term, buf_view(&s->chunk), s->last);
+    enum status st =
+        n->log->snapshot(n->log, s->index, s->term, s->bytes, buf_view(&s->chunk), s->last);
     ensure(st == ST_OK || st == ST_LIMIT);
     if (st == ST_LIMIT) {
         s->retry_ms = node_now_ms(n) + LOG_RETRY_MS;
@@ -130,7 +117,7 @@ uint64_t node_snapshot_deadline_ms(const struct node *n)
 {
     const struct node_snapshot *s = &n->snapshot;
     if (!s->under_way)
-        return !due(n) ? UINT64_MAX : s->remains ? s->retry_ms : 0;
+        return due(n) ? 0 : UINT64_MAX;
     if (s->sent)
         return UINT64_MAX;
     return n->held.any ? n->log_retry_ms : s->retry_ms; /* entries go first */
@@ -143,7 +130,6 @@ void node_snapshot_durable(struct node *n, uint64_t index)
         return;
     node_snapshot_done(s);
     s->done_index = index;
-    s->done_term = s->term;
     s->done_bytes = s->bytes;
     s->done_from_bytes = s->from_bytes;
     n->snapshots++;

@@ -47,9 +47,7 @@ struct node_snapshot {
     uint64_t bytes;      /* of what was sent */
     uint64_t from_bytes; /* node.command_bytes as of it */
     uint64_t done_index; /* of the newest that is durable, perhaps a peer's */
-    uint64_t done_term;
     uint64_t done_bytes, done_from_bytes;
-    bool remains; /* the log has part of one that will not be ended */
 };
 
 /* A peer's snapshot on its way here. */
@@ -234,8 +232,6 @@ void node_read_step(struct node *n);
 /* --- snapshot.c --- */
 /* At most one chunk is packed; true if one was. */
 bool node_snapshot_step(struct node *n);
-/* What the log has of a snapshot that will not be ended is dropped; false: try again later. */
-bool node_snapshot_clear(struct node *n);
 void node_snapshot_durable(struct node *n, uint64_t index);
 uint64_t node_snapshot_deadline_ms(const struct node *n); /* UINT64_MAX: nothing is to be sent */
 void node_snapshot_done(struct node_snapshot *s);

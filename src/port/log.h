@@ -47,16 +47,17 @@ struct log {
                           const struct log_entry *entries, size_t count, uint64_t token);
 
     /*
-     * A snapshot comes in chunks of at most LOG_CHUNK_MAX bytes; `last` ends it. One at a time;
-     * starting another one (a new index) drops an unfinished one. Never older than the newest.
+     * A snapshot comes in chunks of at most LOG_CHUNK_MAX bytes, each at the offset where the one
+     * before ended; `last` ends it. One at a time: offset 0 begins one, and drops an unfinished one,
+     * even of the same entry. Never older than the newest.
      *
      * If the log does not hold (index, term), because the snapshot came from a peer, it replaces the
      * log: all entries are dropped, and the next one appended is index + 1.
      * ST_LIMIT when the queue is full, or holds LOG_CHUNKS_MAX bytes of chunks (LOG_REQUEST_COST of each
      * included), so that entries wait for little: the chunk was not taken.
      */
-    enum status (*snapshot)(struct log *l, uint64_t index, uint64_t term, struct str chunk,
-                            bool last);
+    enum status (*snapshot)(struct log *l, uint64_t index, uint64_t term, uint64_t offset,
+                            struct str chunk, bool last);
 
     /* Entries below first_kept may be dropped; only ever called when a complete snapshot covers
      * them: first_kept <= its index + 1. */

@@ -97,13 +97,13 @@ static enum status append(struct log *l, const struct log_hard *hard,
     return ST_OK;
 }
 
-static enum status snapshot(struct log *l, uint64_t index, uint64_t term, struct str chunk,
-                            bool last)
+static enum status snapshot(struct log *l, uint64_t index, uint64_t term, uint64_t offset,
+                            struct str chunk, bool last)
 {
     struct check *c = CONTAINER_OF(l, struct check, log);
     if (is_full(c))
         return ST_LIMIT;
-    enum status s = c->inner->snapshot(c->inner, index, term, chunk, last);
+    enum status s = c->inner->snapshot(c->inner, index, term, offset, chunk, last);
     if (s != ST_OK)
         return s;
     if (index > c->durable || at(c, index)->term != term)

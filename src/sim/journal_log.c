@@ -210,7 +210,7 @@ static void log_save(struct member_log *log, uint64_t index, uint64_t term,
     size_t most = b.len / (1 + (size_t)rng_below(&j->sim->disk, SNAPSHOT_CHUNKS)) + 1;
     for (size_t at = 0; at < b.len; at += most) {
         struct str chunk = {b.ptr + at, MIN(most, b.len - at)};
-        enum status s = inner->snapshot(inner, index, term, chunk, at + most >= b.len);
+        enum status s = inner->snapshot(inner, index, term, at, chunk, at + most >= b.len);
         ensure(s == ST_OK);
     }
     platter_save(&log->durable, index, term, m, state);

@@ -51,10 +51,11 @@ static enum status log_append(struct log *l, const struct log_hard *hard,
     return ST_OK;
 }
 
-static enum status log_snapshot(struct log *l, uint64_t index, uint64_t term, struct str chunk,
-                                bool last)
+static enum status log_snapshot(struct log *l, uint64_t index, uint64_t term, uint64_t offset,
+                                struct str chunk, bool last)
 {
     (void)term;
+    (void)offset;
     (void)chunk;
     if (last)
         CONTAINER_OF(l, struct fake, log)->snapshot = index;

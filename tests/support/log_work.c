@@ -128,7 +128,7 @@ uint64_t log_work_snapshot(struct log_work *w)
     if (index == 0 || index >= ENTRIES_MAX - 10 || m->hard.term == 0)
         return 0;
     uint64_t term = peers ? m->hard.term : m->item[index].term;
-    uint64_t hash = HASH_FNV_START;
+    uint64_t hash = HASH_FNV_START, offset = 0;
     size_t chunks = (size_t)rng_below(&w->rng, 4);
     for (size_t i = 0; i <= chunks; i++) {
         size_t len = i == 0 ? 0 : (size_t)rng_range(&w->rng, 1, sizeof bytes);
@@ -142,7 +142,8 @@ uint64_t log_work_snapshot(struct log_work *w)
             w->snapshot_steps = w->step_count;
         }
         struct str chunk = {bytes, len};
-        CHECK_EQ(ST_OK, w->log->snapshot(w->log, index, term, chunk, i == chunks));
+        CHECK_EQ(ST_OK, w->log->snapshot(w->log, index, term, offset, chunk, i == chunks));
+        offset += len;
     }
     return index;
 }

@@ -44,16 +44,18 @@ static enum status log_append(struct log *l, const struct log_hard *hard,
     return ST_OK;
 }
 
-static enum status log_snapshot(struct log *l, uint64_t index, uint64_t term, struct str chunk,
-                                bool last)
+static enum status log_snapshot(struct log *l, uint64_t index, uint64_t term, uint64_t offset,
+                                struct str chunk, bool last)
 {
     struct bench *b = CONTAINER_OF(l, struct bench, log);
     if (b->log_full || b->chunks_full)
         return ST_LIMIT;
-    if (index != b->snapshot_index) {
+    if (offset == 0) {
         buf_reset(&b->snapshot);
         b->snapshot_index = index;
     }
+    CHECK_EQ(b->snapshot_index, index);
+    CHECK_EQ(b->snapshot.len, offset);
     b->snapshot_term = term;
     b->chunk_max = MAX(b->chunk_max, chunk.len);
     buf_str(&b->snapshot, chunk);

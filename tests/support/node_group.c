@@ -63,18 +63,19 @@ static enum status log_append(struct log *p, const struct log_hard *hard,
     return ST_OK;
 }
 
-static enum status log_snapshot(struct log *p, uint64_t index, uint64_t term, struct str chunk,
-                                bool last)
+static enum status log_snapshot(struct log *p, uint64_t index, uint64_t term, uint64_t offset,
+                                struct str chunk, bool last)
 {
     struct group_log *l = CONTAINER_OF(p, struct group_log, port);
     if (l->no_chunks)
         return ST_LIMIT;
     ensure(index >= l->saved_index);
-    if (index != l->coming_index || term != l->coming_term) {
+    if (offset == 0) {
         buf_reset(&l->coming);
         l->coming_index = index;
         l->coming_term = term;
     }
+    ensure(index == l->coming_index && term == l->coming_term && offset == l->coming.len);
     buf_str(&l->coming, chunk);
     l->coming_whole = last;
     return ST_OK;

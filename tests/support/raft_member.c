@@ -172,7 +172,7 @@ static bool save(struct member *m)
 {
     const struct snapshot *s = &m->coming;
     enum status st =
-        m->log->snapshot(m->log, s->index, s->term, (struct str){s->bytes, s->len}, true);
+        m->log->snapshot(m->log, s->index, s->term, 0, (struct str){s->bytes, s->len}, true);
     ensure(st == ST_OK || st == ST_LIMIT);
     return st == ST_OK;
 }

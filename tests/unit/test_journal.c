@@ -46,7 +46,8 @@ static void hand_sync(struct hand *h)
 static void hand_snapshot(struct hand *h, uint64_t index, uint64_t term, const char *text)
 {
     bool complete = false;
-    CHECK_EQ(ST_OK, journal_snapshot(h->j, index, term, str_from(text), true, &complete, &h->why));
+    CHECK_EQ(ST_OK,
+             journal_snapshot(h->j, index, term, 0, str_from(text), true, &complete, &h->why));
     CHECK(complete);
 }
 
@@ -443,16 +444,44 @@ TEST(journal_snapshot_under_way_is_dropped_by_another_and_by_a_restart)
     bool complete = true;
     CHECK_EQ(ST_OK, hand_open(&h));
     fill_segments(&h, 1, 5);
-    CHECK_EQ(ST_OK, journal_snapshot(h.j, 2, 1, STR("half"), false, &complete, NULL));
+    CHECK_EQ(ST_OK, journal_snapshot(h.j, 2, 1, 0, STR("half"), false, &complete, NULL));
     CHECK(!complete);
     hand_snapshot(&h, 3, 1, ""); /* an empty state is one, too */
-    CHECK_EQ(ST_OK, journal_snapshot(h.j, 5, 1, STR("half"), false, &complete, NULL));
+    CHECK_EQ(ST_OK, journal_snapshot(h.j, 5, 1, 0, STR("half"), false, &complete, NULL));
     hand_close(&h);
     CHECK_EQ(ST_OK, hand_open(&h));
     CHECK_EQ(3, h.l.snapshot);
     CHECK(h.l.snapshot_ended);
     hand_close(&h);
     memdisk_free(h.m);
+}
+
+TEST(journal_snapshot_begun_anew_has_nothing_of_the_one_before_it)
+{
+    struct hand h = {0};
+    bool complete = true;
+    CHECK_EQ(ST_OK, hand_open(&h));
+    hand_put(&h, 1, 1, "x");
+    CHECK_EQ(ST_OK, journal_snapshot(h.j, 1, 1, 0, STR("half"), false, &complete, NULL));
+    CHECK_EQ(ST_OK, journal_snapshot(h.j, 1, 1, 0, STR("all "), false, &complete, NULL));
+    CHECK_EQ(ST_OK,
+             journal_snapshot(h.j, 1, 1, strlen("all "), STR("of it"), true, &complete, NULL));
+    CHECK(complete);
+    hand_close(&h);
+    CHECK_EQ(ST_OK, hand_open(&h));
+    CHECK_EQ(hash_fnv(HASH_FNV_START, "all of it", strlen("all of it")), h.l.snapshot_hash);
+    hand_close(&h);
+    memdisk_free(h.m);
+}
+
+TEST_ABORTS(journal_snapshot_with_a_gap_is_not_taken)
+{
+    struct hand h = {0};
+    bool complete;
+    CHECK_EQ(ST_OK, hand_open(&h));
+    hand_put(&h, 1, 1, "x");
+    CHECK_EQ(ST_OK, journal_snapshot(h.j, 1, 1, 0, STR("half"), false, &complete, NULL));
+    (void)!journal_snapshot(h.j, 1, 1, strlen("half") + 1, STR("rest"), true, &complete, NULL);
 }
 
 TEST(journal_large_entries_and_batches_pass)

@@ -387,17 +387,18 @@ TEST(journal_inline_snapshot_takes_little_of_the_queue)
         continue;
     struct log *log = journal_inline_log(r.journal);
     size_t sent = 0;
-    while (log->snapshot(log, 1, 1, (struct str){bytes, sizeof bytes}, false) == ST_OK)
+    while (log->snapshot(log, 1, 1, sent, (struct str){bytes, sizeof bytes}, false) == ST_OK)
         sent += sizeof bytes;
     CHECK(sent > 0 && sent <= LOG_CHUNKS_MAX);
     e.index++;
     CHECK_EQ(ST_OK, append(&r, &e)); /* behind at most so much */
     CHECK_EQ(1, journal_inline_run(r.journal, SIZE_MAX));
-    CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, (struct str){bytes, sizeof bytes}, false));
+    CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, sent, (struct str){bytes, sizeof bytes}, false));
+    sent += sizeof bytes;
     while (journal_inline_run(r.journal, SIZE_MAX) > 0)
         continue;
     static char whole[LOG_CHUNK_MAX]; /* there is always room for one */
-    CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, (struct str){whole, sizeof whole}, true));
+    CHECK_EQ(ST_OK, log->snapshot(log, 1, 1, sent, (struct str){whole, sizeof whole}, true));
     journal_inline_close(r.journal);
     memdisk_free(m);
 }

@@ -112,9 +112,9 @@ TEST(journal_thread_tells_of_snapshots_among_appends)
     start(&b, memdisk_port(m));
     struct log *l = journal_thread_log(b.journal);
     CHECK_EQ(ST_OK, put(&b, 1, "x"));
-    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, STR("state"), false));
+    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, 0, STR("state"), false));
     CHECK_EQ(ST_OK, put(&b, 2, "y"));
-    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, STR(" more"), true));
+    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, strlen("state"), STR(" more"), true));
     l->compact(l, 2);
     CHECK_EQ(ST_OK, put(&b, 3, "z"));
     turn_until_told(&b, 3);
@@ -196,12 +196,12 @@ TEST(journal_thread_snapshot_takes_little_of_the_queue)
     CHECK_EQ(ST_OK, put(&b, 1, "x"));
     turn_until_told(&b, 1);
     size_t sent = 0; /* nothing is given back while the loop does not turn */
-    while (l->snapshot(l, 1, 1, (struct str){bytes, sizeof bytes}, false) == ST_OK)
+    while (l->snapshot(l, 1, 1, sent, (struct str){bytes, sizeof bytes}, false) == ST_OK)
         sent += sizeof bytes;
     CHECK(sent > 0 && sent <= LOG_CHUNKS_MAX);
     CHECK_EQ(ST_OK, put(&b, 2, "y"));
     turn_until_told(&b, 2);
-    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, (struct str){bytes, sizeof bytes}, true));
+    CHECK_EQ(ST_OK, l->snapshot(l, 1, 1, sent, (struct str){bytes, sizeof bytes}, true));
     CHECK_EQ(ST_OK, put(&b, 3, "z"));
     turn_until_told(&b, 3);
     CHECK_EQ(1, b.snapshot);
@@ -222,7 +222,7 @@ TEST(journal_on_a_real_disk_is_there_again)
     memset(large, 'x', sizeof large - 1);
     for (uint64_t i = 1; i <= 200; i++)
         CHECK_EQ(ST_OK, put(&b, i, i % 20 == 0 ? large : "small"));
-    CHECK_EQ(ST_OK, l->snapshot(l, 150, 1, STR("state at 150"), true));
+    CHECK_EQ(ST_OK, l->snapshot(l, 150, 1, 0, STR("state at 150"), true));
     l->compact(l, 140);
     turn_until_told(&b, 200);
     CHECK_EQ(200, b.told);
@@ -252,7 +252,7 @@ static _Noreturn void append_for_ever(int out)
         turn_until_told(&b, before + 1);
         uint64_t durable = base + b.told;
         if (durable / 100 != (base + before) / 100) { /* now and then a snapshot */
-            CHECK_EQ(ST_OK, l->snapshot(l, durable, 1, STR("state"), true));
+            CHECK_EQ(ST_OK, l->snapshot(l, durable, 1, 0, STR("state"), true));
             l->compact(l, durable - 20);
         }
         if (write(out, &durable, sizeof durable) != sizeof durable)
