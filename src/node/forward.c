@@ -214,6 +214,19 @@ static void applied(void *ctx, enum status s, const struct fault *why, const str
     free(t);
 }
 
+/* A place for another one. Of those that have all places one is a member no more: this one is, and was not there. */
+static struct node_session *session_place(struct node *n)
+{
+    struct node_leader *l = &n->leader;
+    if (l->count < RAFT_MEMBERS_MAX)
+        return &l->of[l->count++];
+    for (size_t i = 0; i < l->count; i++)
+        if (!raft_members_find(raft_members(n->raft), l->of[i].member))
+            return &l->of[i];
+    defs_unreachable("more members than there may be");
+}
+
+/* member is one in force. */
 static struct node_session *session_of(struct node *n, uint32_t member)
 {
     struct node_leader *l = &n->leader;
@@ -225,10 +238,9 @@ static struct node_session *session_of(struct node *n, uint32_t member)
     for (size_t i = 0; i < l->count; i++)
         if (l->of[i].member == member)
             return &l->of[i];
-    if (l->count == RAFT_MEMBERS_MAX)
-        return NULL; /* of them all but those that are gone are here */
-    l->of[l->count] = (struct node_session){.member = member};
-    return &l->of[l->count++];
+    struct node_session *s = session_place(n);
+    *s = (struct node_session){.member = member};
+    return s;
 }
 
 /* What a member may say without anybody's leave: of itself, and of what is its own. */
@@ -293,8 +305,6 @@ void node_forward_received(struct node *n, uint32_t from, const struct mail_forw
         !raft_members_find(raft_members(n->raft), from))
         return; /* it will hear who leads */
     struct node_session *s = session_of(n, from);
-    if (!s)
-        return;
     if (m->session == 0) {
         if (s->life != m->life) /* the same life keeps its own, however often it asks */
             *s = (struct node_session){from, m->life, ++n->leader.sessions, 0};

@@ -406,6 +406,30 @@ TEST(group_leader_takes_no_command_of_an_older_session_nor_one_that_was_overtake
     node_group_finish(&g);
 }
 
+/* So many members, of these numbers and with this leader, as there may be; each asks for a session. */
+static void ask_as_many(uint32_t leader, uint32_t first)
+{
+    struct raft_members wanted = {0};
+    uint64_t index;
+    CHECK(raft_members_put(&wanted, leader, RAFT_VOTES));
+    for (uint32_t i = 1; i < RAFT_MEMBERS_MAX; i++)
+        CHECK(raft_members_put(&wanted, first + i, RAFT_JOINS));
+    CHECK_EQ(ST_OK, node_change_members(node_group_node(&g, leader), &wanted, &index, NULL));
+    node_group_run(&g, 20);
+    unsigned before = g.sent[MAIL_FORWARDED];
+    for (uint32_t i = 1; i < RAFT_MEMBERS_MAX; i++)
+        forward(first + i, leader, 100 + i, 0, 0, 0);
+    CHECK_EQ(before + RAFT_MEMBERS_MAX - 1, g.sent[MAIL_FORWARDED]);
+}
+
+TEST(group_leader_gives_sessions_however_many_members_came_and_went)
+{
+    begin(1, 0);
+    ask_as_many(1, 1000);
+    ask_as_many(1, 2000);
+    node_group_finish(&g);
+}
+
 TEST(group_member_proposes_only_what_is_its_own)
 {
     begin(3, 0);
