@@ -229,6 +229,19 @@ struct object *cluster_image_by_digest(const struct cluster *c, const char *proj
     return next_uid(&c->derived.image_by_digest, &prefix, "");
 }
 
+struct object *cluster_image_on_node(const struct cluster *c, const char *project,
+                                     const char *digest, uint32_t node)
+{
+    struct ikey prefix;
+    ikey_init(&prefix);
+    ikey_text(&prefix, project);
+    ikey_text(&prefix, digest);
+    struct object *o = next_uid(&c->derived.image_by_digest, &prefix, "");
+    while (o && object_image(o)->node != node)
+        o = next_uid(&c->derived.image_by_digest, &prefix, object_uid(o));
+    return o;
+}
+
 struct object *cluster_vm_on_node(const struct cluster *c, uint32_t node, const char *uid)
 {
     struct ikey prefix;

@@ -113,6 +113,9 @@ struct object *cluster_node_by_key(const struct cluster *c, const char *key);
 /* A ready image of that content in that project; of several, the one of the lowest uid. */
 struct object *cluster_image_by_digest(const struct cluster *c, const char *project,
                                        const char *digest);
+/* The same of those whose files are on `node`. Walks the images of that content. */
+struct object *cluster_image_on_node(const struct cluster *c, const char *project,
+                                     const char *digest, uint32_t node);
 /* The VM placed on `node` whose uid comes next after `uid` ("": the first), or NULL. O(log n). */
 struct object *cluster_vm_on_node(const struct cluster *c, uint32_t node, const char *uid);
 /* The same for the VMs of `project` that were made from the image of that digest. */

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "node/state.h"
 
@@ -106,26 +105,11 @@ static void set_object(struct node_vm *v, struct object *o)
     v->object = o ? object_ref(o) : NULL;
 }
 
-/* A ready image of that content whose files are on this machine. */
-static struct object *image_here(const struct node *n, const Pb__Vm *vm)
-{
-    struct object *first = cluster_image_by_digest(n->cluster, vm->meta->project, vm->image_digest);
-    if (!first || object_image(first)->node == n->number)
-        return first;
-    MAP_EACH(cluster_table(n->cluster, OBJECT_IMAGE), uid, value) {
-        const Pb__Image *image = object_image(value);
-        if (image->node == n->number && image->phase == PB__IMAGE_PHASE__IMAGE_READY &&
-            strcmp(image->meta->project, vm->meta->project) == 0 && image->digest &&
-            strcmp(image->digest, vm->image_digest) == 0)
-            return value;
-    }
-    return NULL;
-}
-
 static void start(struct node_vm *v, const struct vm_wish *w)
 {
     struct vmm *vmm = v->node->ports.vmm;
-    struct object *image = image_here(v->node, w->vm);
+    struct object *image = cluster_image_on_node(v->node->cluster, w->vm->meta->project,
+                                                 w->vm->image_digest, v->node->number);
     struct vmm_start s = {
         .vm = w->vm,
         .image = image ? object_image(image) : NULL,

@@ -409,6 +409,13 @@ TEST(image_of_another_node_is_no_twin_and_is_used_by_nobody_here)
     kit_ready(&ready, WORLD_FREE, PB__IMAGE_KIND__IMAGE_INITRAMFS, WORLD_IMAGE);
     ready.m.node = 2;
     CHECK_EQ(ST_OK, world_ready(&w, &ready));
+    for (uint32_t i = 1; i <= 2; i++) {
+        const struct object *o =
+            cluster_image_on_node(w.c, "default", world_digest(WORLD_IMAGE), i);
+        CHECK(o && object_image(o)->node == i);
+    }
+    CHECK(!cluster_image_on_node(w.c, "default", world_digest(WORLD_IMAGE), 3));
+    CHECK(!cluster_image_on_node(w.c, "default", world_digest(42), 1));
     world_vm_stopped(&w, WORLD_FREE + 1, "web");
     CHECK_EQ(ST_IN_USE, world_delete(&w, "image", WORLD_IMAGE, WORLD_OP(50)));
     CHECK_EQ(ST_OK, world_delete(&w, "image", WORLD_FREE, WORLD_OP(51)));
