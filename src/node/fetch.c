@@ -166,7 +166,7 @@ uint64_t node_fetch_deadline_ms(const struct node *n)
 void node_fetch_step(struct node *n)
 {
     struct node_fetch *f = &n->fetch;
-    if (node_now_ms(n) < node_fetch_deadline_ms(n))
+    if (!f->from || node_now_ms(n) < node_fetch_deadline_ms(n))
         return;
     if (f->has_chunk)
         take_chunk(n);

@@ -98,7 +98,7 @@ void node_hash_received(struct node *n, uint32_t from, const struct mail_hash *m
 
 void node_hash_step(struct node *n)
 {
-    if (node_now_ms(n) < n->agree_ms)
+    if (n->agree_ms == UINT64_MAX || node_now_ms(n) < n->agree_ms)
         return;
     n->agree_ms = UINT64_MAX;
     note(n, raft_view(n->raft).applied);

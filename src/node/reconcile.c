@@ -536,7 +536,9 @@ uint64_t reconcile_deadline_ms(const struct node *n)
 {
     const struct reconcile *r = &n->reconcile;
     uint64_t look_ms = r->look == LOOK_ASKED ? r->look_retry_ms : UINT64_MAX;
-    uint64_t last_ms = last_word_ms(n) > node_now_ms(n) ? last_word_ms(n) : UINT64_MAX;
+    uint64_t last_ms = last_word_ms(n);
+    if (last_ms != UINT64_MAX && last_ms <= node_now_ms(n))
+        last_ms = UINT64_MAX; /* nothing more comes of it */
     return MIN(MIN(look_ms, last_ms), MIN(heap_first_key(&r->due), report_deadline_ms(n)));
 }
 
