@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/node_group.h"
+#include "support/group_kit.h"
 #include "support/tap.h"
 #include "wire/proto.h"
+
+enum { VM = WORLD_FREE };
 
 static struct node_group g;
 
@@ -18,16 +20,6 @@ static void begin(uint32_t count, uint32_t witnesses)
 {
     node_group_start(&g, count, witnesses);
     CHECK(node_group_wait(&g, node_group_level));
-}
-
-/* The state of all that are up is the same. */
-static void check_alike(void)
-{
-    CHECK(node_group_wait(&g, node_group_level));
-    uint64_t hash = node_view(node_group_node(&g, node_group_leader(&g))).applied_hash;
-    for (uint32_t i = 1; i <= g.count; i++)
-        if (g.member[i].node && !g.member[i].witness)
-            CHECK_EQ(hash, node_view(node_group_node(&g, i)).applied_hash);
 }
 
 TEST(group_makes_one_cluster_and_every_member_learns_its_number)
@@ -43,7 +35,7 @@ TEST(group_makes_one_cluster_and_every_member_learns_its_number)
         CHECK_EQ(1, g.member[i].looked);
     }
     CHECK_EQ(14, seen);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -65,14 +57,8 @@ TEST(group_leader_takes_commands_and_others_say_who_leads)
     node_group_run(&g, 10);
     CHECK_EQ(1, a.count);
     CHECK_EQ(ST_OK, a.applied);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
-}
-
-static void cut_off(uint32_t who, bool off)
-{
-    for (uint32_t i = 1; i <= g.count; i++)
-        g.cut[who][i] = g.cut[i][who] = off && i != who;
 }
 
 TEST(group_read_waits_for_a_quorum_and_is_lost_with_the_lead)
@@ -86,7 +72,7 @@ TEST(group_read_waits_for_a_quorum_and_is_lost_with_the_lead)
     CHECK_EQ(1, a.count);
     CHECK_EQ(ST_OK, a.s);
 
-    cut_off(leader, true);
+    group_cut_off(&g, leader, true);
     CHECK_EQ(ST_OK, node_read(node_group_node(&g, leader), g.now_ms + 100, answer_told, &a, NULL));
     CHECK_EQ(ST_OK, node_read(node_group_node(&g, leader), UINT64_MAX, answer_told, &b, NULL));
     node_group_run(&g, 150);
@@ -104,7 +90,7 @@ TEST(group_command_that_another_leader_cut_is_told_so)
     begin(3, 0);
     struct answer a, b, last;
     uint32_t old = node_group_leader(&g);
-    cut_off(old, true);
+    group_cut_off(&g, old, true);
     CHECK_EQ(ST_OK, node_group_put(&g, old, 1, &a));
     for (unsigned i = 3; i < 10; i++) /* the last stands where nobody else's entry will for long */
         CHECK_EQ(ST_OK, node_group_put(&g, old, i, &last));
@@ -115,13 +101,13 @@ TEST(group_command_that_another_leader_cut_is_told_so)
     CHECK_EQ(ST_OK, node_group_put(&g, now, 2, &b));
     node_group_run(&g, 10);
     CHECK_EQ(1, b.count);
-    cut_off(old, false);
+    group_cut_off(&g, old, false);
     node_group_run(&g, 400);
     CHECK_EQ(1, a.count);
     CHECK_EQ(ST_UNAVAILABLE, a.s);
     CHECK_EQ(7, last.count);
     CHECK_EQ(ST_UNAVAILABLE, last.s);
-    check_alike();
+    group_check_alike(&g);
     const struct cluster *c = node_cluster(node_group_node(&g, old));
     CHECK(!cluster_find_name(c, OBJECT_TENANT, NULL, "tenant-1"));
     CHECK(cluster_find_name(c, OBJECT_TENANT, NULL, "tenant-2") != NULL);
@@ -149,7 +135,7 @@ TEST(group_hands_over_and_changes_its_members)
     node_group_run(&g, 2000);
     CHECK(raft_members_votes(node_members(node_group_node(&g, added)), added));
     CHECK_EQ(4, node_number(node_group_node(&g, added)));
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -168,74 +154,17 @@ TEST(group_member_that_is_not_what_the_others_think_stops)
 
 /* --- forwarding --- */
 
-static void create_image(uint32_t leader, uint32_t on)
-{
-    char uid[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[] = "image", project[] = "default";
-    struct answer a = {0};
-    bench_uid(uid, 0x7001);
-    bench_uid(op, 0x7002);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = uid;
-    meta.name = name;
-    meta.project = project;
-    Pb__Image image = PB__IMAGE__INIT;
-    image.meta = &meta;
-    Pb__CmdImageCreate m = PB__CMD_IMAGE_CREATE__INIT;
-    m.image = &image;
-    PROTO_SET(&m, node, node_number(node_group_node(&g, on)));
-    m.operation_id = op;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.body_case = PB__COMMAND__BODY_IMAGE_CREATE;
-    cmd.image_create = &m;
-    CHECK_EQ(ST_OK,
-             node_propose(node_group_node(&g, leader), &cmd, UINT64_MAX, answer_told, &a, NULL));
-    node_group_run(&g, 300);
-    CHECK_EQ(ST_OK, a.applied);
-}
-
-static void create_vm(uint32_t leader, uint32_t on)
-{
-    char uid[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[] = "vm", project[] = "default",
-                                                  image[] = "image";
-    struct answer a = {0};
-    bench_uid(uid, 0x7003);
-    bench_uid(op, 0x7004);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = uid;
-    meta.name = name;
-    meta.project = project;
-    Pb__VmSpec spec = PB__VM_SPEC__INIT;
-    spec.image = image;
-    PROTO_SET(&spec, vcpus, 1);
-    PROTO_SET(&spec, mem_mib, 128);
-    Pb__Vm vm = PB__VM__INIT;
-    vm.meta = &meta;
-    vm.spec = &spec;
-    Pb__CmdVmCreate m = PB__CMD_VM_CREATE__INIT;
-    m.vm = &vm;
-    PROTO_SET(&m, node, node_number(node_group_node(&g, on)));
-    PROTO_SET(&m, start, 1);
-    m.operation_id = op;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.body_case = PB__COMMAND__BODY_VM_CREATE;
-    cmd.vm_create = &m;
-    CHECK_EQ(ST_OK,
-             node_propose(node_group_node(&g, leader), &cmd, UINT64_MAX, answer_told, &a, NULL));
-    node_group_run(&g, 300);
-    CHECK_EQ(ST_OK, a.applied);
-}
-
 /* Image and VM are made by reports that went to the leader. */
 TEST(group_follower_runs_its_vms_and_reports_to_the_leader)
 {
     begin(3, 0);
     uint32_t leader = node_group_leader(&g), other = other_than(leader);
-    create_image(leader, other);
-    create_vm(leader, other);
+    group_create_image(&g, other);
+    group_create_vm(&g, VM, other, true);
     CHECK_EQ(1, g.member[other].started);
     CHECK_EQ(0, g.member[leader].started);
     CHECK(node_view(node_group_node(&g, other)).forwards >= 3);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -253,16 +182,16 @@ TEST(group_report_is_repeated_when_its_answer_is_lost)
     uint32_t leader = node_group_leader(&g), other = other_than(leader);
     g.lose = lose_answers;
     g.ctx = &lost;
-    create_image(leader, other);
+    group_create_image(&g, other);
     node_group_run(&g, 6000);
     CHECK_EQ(0, lost);
     CHECK_EQ(0, g.member[other].removed); /* the state has it, though nobody said so */
     lost = 2;
-    create_vm(leader, other);
+    group_create_vm(&g, VM, other, true);
     node_group_run(&g, 6000);
     CHECK_EQ(0, lost);
     CHECK_EQ(1, g.member[other].started);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -273,11 +202,11 @@ TEST(group_forwarded_commands_come_whatever_the_network_does)
     g.twice = g.backwards = true;
     CHECK(node_group_wait(&g, node_group_level));
     uint32_t leader = node_group_leader(&g), other = other_than(leader);
-    create_image(leader, other);
-    create_vm(leader, other);
+    group_create_image(&g, other);
+    group_create_vm(&g, VM, other, true);
     node_group_run(&g, 5000);
     CHECK_EQ(1, g.member[other].started);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -292,15 +221,15 @@ TEST(group_member_that_is_cut_off_can_still_shut_down)
     unsigned down = 0;
     begin(3, 0);
     uint32_t leader = node_group_leader(&g), other = other_than(leader);
-    create_image(leader, other);
-    create_vm(leader, other);
+    group_create_image(&g, other);
+    group_create_vm(&g, VM, other, true);
     CHECK_EQ(1, g.member[other].started);
-    cut_off(other, true);
+    group_cut_off(&g, other, true);
     node_shutdown(node_group_node(&g, other), g.now_ms + 1000, host_is_down, &down);
     node_group_run(&g, 100);
     struct vmm *v = &g.member[other].vmm;
     struct vmm_event e = {.type = VMM_EXITED, .epoch = 1, .incarnation = 1};
-    (void)snprintf(e.uid, sizeof e.uid, "%032x", 0x7003);
+    (void)snprintf(e.uid, sizeof e.uid, "%s", world_uid(VM));
     v->events->event(v->events->ctx, &e);
     node_group_run(&g, 5000);
     CHECK_EQ(0, down);
@@ -498,7 +427,7 @@ TEST(group_mail_that_cannot_be_is_counted_and_changes_nothing)
                       &(struct mail){.kind = MAIL_ASK, .ask = {.id = 1, .offset = 77}});
     node_group_run(&g, 1000);
     CHECK(!node_dead(n));
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -520,14 +449,28 @@ static void spoil(uint32_t number)
     CHECK_STR("a command", "to be spoilt");
 }
 
+static void restart_spoilt(uint32_t number)
+{
+    node_group_stop(&g, number);
+    spoil(number);
+    CHECK_EQ(ST_OK, node_group_restart(&g, number, NULL));
+}
+
+/* Of three, the others go on. */
+static void check_only_this_one_stopped(uint32_t number)
+{
+    CHECK(node_dead(node_group_node(&g, number)) != NULL);
+    node_group_put_many(&g, 100, 3);
+    for (uint32_t i = 1; i <= 3; i++)
+        CHECK_EQ(i == number, node_dead(node_group_node(&g, i)) != NULL);
+}
+
 TEST(group_member_whose_state_differs_stops_loudly_and_the_others_go_on)
 {
     begin(3, 0);
     node_group_put_many(&g, 1, 3);
     uint32_t other = other_than(node_group_leader(&g));
-    node_group_stop(&g, other);
-    spoil(other);
-    CHECK_EQ(ST_OK, node_group_restart(&g, other, NULL));
+    restart_spoilt(other);
     node_group_run(&g, 3000);
     const struct fault *why = node_dead(node_group_node(&g, other));
     CHECK(why != NULL);
@@ -535,21 +478,17 @@ TEST(group_member_whose_state_differs_stops_loudly_and_the_others_go_on)
     CHECK(strstr(why->text, "differs from that of other members") != NULL);
     struct answer a;
     CHECK_EQ(ST_UNAVAILABLE, node_group_put(&g, other, 99, &a));
-    node_group_put_many(&g, 100, 3);
-    for (uint32_t i = 1; i <= 3; i++)
-        CHECK_EQ(i == other, node_dead(node_group_node(&g, i)) != NULL);
+    check_only_this_one_stopped(other);
     node_group_finish(&g);
 }
 
-/* The one that differs leads, since the others are still down when it is elected. */
+/* It leads before anybody can tell that it differs. */
 TEST(group_leader_that_differs_from_the_others_stops_itself)
 {
     begin(3, 0);
     node_group_put_many(&g, 1, 3);
     uint32_t bad = other_than(node_group_leader(&g));
-    node_group_stop(&g, bad);
-    spoil(bad);
-    CHECK_EQ(ST_OK, node_group_restart(&g, bad, NULL));
+    restart_spoilt(bad);
     for (unsigned i = 0; i < 100 && node_group_leader(&g) != bad; i++) {
         if (node_group_leader(&g))
             (void)!node_hand_over(node_group_node(&g, node_group_leader(&g)), bad, NULL);
@@ -557,10 +496,7 @@ TEST(group_leader_that_differs_from_the_others_stops_itself)
     }
     CHECK_EQ(bad, node_group_leader(&g));
     node_group_run(&g, 3000);
-    CHECK(node_dead(node_group_node(&g, bad)) != NULL);
-    node_group_put_many(&g, 100, 3);
-    for (uint32_t i = 1; i <= 3; i++)
-        CHECK_EQ(i == bad, node_dead(node_group_node(&g, i)) != NULL);
+    check_only_this_one_stopped(bad);
     node_group_finish(&g);
 }
 
@@ -569,9 +505,7 @@ TEST(group_of_two_that_differ_stops_as_a_whole)
     begin(2, 0);
     node_group_put_many(&g, 1, 3);
     uint32_t other = 3 - node_group_leader(&g);
-    node_group_stop(&g, other);
-    spoil(other);
-    CHECK_EQ(ST_OK, node_group_restart(&g, other, NULL));
+    restart_spoilt(other);
     node_group_run(&g, 5000);
     CHECK(node_dead(node_group_node(&g, 1)) && node_dead(node_group_node(&g, 2)));
     node_group_finish(&g);

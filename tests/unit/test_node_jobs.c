@@ -4,29 +4,24 @@
 
 #include "support/node_bench.h"
 #include "support/tap.h"
+#include "support/world.h"
 #include "wire/proto.h"
 
 /* number: 0 is "default", which VMs use. Its uid is number + 1, its operation's 0x10 more. */
 static void ask_image(struct bench *b, unsigned number)
 {
-    char id[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[20] = "default", project[] = "default";
+    char id[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[20] = "default";
+    struct kit_image k;
     bench_uid(id, number + 1);
     bench_uid(op, number + 0x11);
     if (number)
         (void)snprintf(name, sizeof name, "image-%u", number);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = id;
-    meta.name = name;
-    meta.project = project;
-    Pb__Image image = PB__IMAGE__INIT;
-    image.meta = &meta;
-    Pb__CmdImageCreate m = PB__CMD_IMAGE_CREATE__INIT;
-    m.image = &image;
-    m.operation_id = op;
-    PROTO_SET(&m, node, 1);
+    kit_image(&k, number, name);
+    k.meta.uid = id;
+    k.m.operation_id = op;
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_IMAGE_CREATE;
-    cmd.image_create = &m;
+    cmd.image_create = &k.m;
     bench_propose(b, &cmd);
 }
 
@@ -46,30 +41,21 @@ static void create_image(struct bench *b)
 
 static void create_vm(struct bench *b, unsigned number, uint32_t priority)
 {
-    char id[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[20], project[] = "default";
+    char id[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[20];
     static struct answer a;
+    struct kit_vm k;
     a = (struct answer){0};
     bench_uid(id, 0x100 + number);
     bench_uid(op, 0x200 + number);
     (void)snprintf(name, sizeof name, "vm-%u", number);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = id;
-    meta.name = name;
-    meta.project = project;
-    Pb__VmSpec spec = PB__VM_SPEC__INIT;
-    spec.image = project;
-    PROTO_SET(&spec, priority, priority);
-    Pb__Vm vm = PB__VM__INIT;
-    vm.meta = &meta;
-    vm.spec = &spec;
-    Pb__CmdVmCreate m = PB__CMD_VM_CREATE__INIT;
-    m.vm = &vm;
-    m.operation_id = op;
-    PROTO_SET(&m, node, 1);
-    PROTO_SET(&m, start, 1);
+    kit_vm(&k, number, name);
+    k.meta.uid = id;
+    k.m.operation_id = op;
+    k.spec.image = world_text("default");
+    PROTO_SET(&k.spec, priority, priority);
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_VM_CREATE;
-    cmd.vm_create = &m;
+    cmd.vm_create = &k.m;
     CHECK_EQ(ST_OK, node_propose(b->n, &cmd, UINT64_MAX, answer_told, &a, NULL));
 }
 

@@ -3,20 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/node_group.h"
+#include "support/group_kit.h"
 #include "support/tap.h"
 #include "wire/proto.h"
 
 static struct node_group g;
-
-static void check_alike(void)
-{
-    CHECK(node_group_wait(&g, node_group_level));
-    uint64_t hash = node_view(node_group_node(&g, node_group_leader(&g))).applied_hash;
-    for (uint32_t i = 1; i <= g.count; i++)
-        if (g.member[i].node && !g.member[i].witness)
-            CHECK_EQ(hash, node_view(node_group_node(&g, i)).applied_hash);
-}
 
 /* Begin with snapshots that come often. */
 static void begin(uint32_t count, uint32_t witnesses)
@@ -51,7 +42,7 @@ static void come_back(uint32_t away)
     CHECK_EQ(ST_OK, node_group_restart(&g, away, NULL));
     g.ctx = &away;
     CHECK(node_group_wait(&g, came_back));
-    check_alike();
+    group_check_alike(&g);
 }
 
 TEST(restore_gives_a_member_that_lags_behind_the_state_and_its_members)
@@ -69,7 +60,7 @@ TEST(restore_gives_a_member_that_lags_behind_the_state_and_its_members)
                           node_members(node_group_node(&g, node_group_leader(&g)))));
     /* It begins from what it got, and needs no other. */
     CHECK_EQ(ST_OK, node_group_restart(&g, away, NULL));
-    check_alike();
+    group_check_alike(&g);
     CHECK_EQ(0, node_view(node_group_node(&g, away)).restores);
     node_group_finish(&g);
 }
@@ -192,7 +183,7 @@ TEST(restore_that_was_given_up_leaves_nothing_for_the_next)
     CHECK(node_group_wait(&g, came_back));
     CHECK_EQ(of, g.member[joins].log.saved_index);
     CHECK_EQ(ST_OK, node_group_restart(&g, joins, NULL)); /* its log has no more than the second */
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -243,7 +234,7 @@ TEST(restore_gives_the_log_nothing_until_the_snapshot_is_durable)
     g.member[away].log.slow_snapshots = false;
     g.ctx = &away;
     CHECK(node_group_wait(&g, came_back));
-    check_alike();
+    group_check_alike(&g);
     CHECK_EQ(1,
              node_view(node_group_node(&g, away)).restores); /* what it needs after it was kept */
     node_group_finish(&g);
@@ -285,90 +276,25 @@ TEST(restore_refuses_what_is_not_what_it_says)
 
 /* --- what was derived from the state --- */
 
-static void propose(const Pb__Command *cmd)
-{
-    struct answer a = {0};
-    CHECK_EQ(ST_OK, node_propose(node_group_node(&g, node_group_leader(&g)), cmd, UINT64_MAX,
-                                 answer_told, &a, NULL));
-    node_group_run(&g, 300);
-    CHECK_EQ(ST_OK, a.applied);
-}
-
-static void create_image(uint32_t number)
-{
-    char uid[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[] = "image", project[] = "default";
-    bench_uid(uid, 0x7001);
-    bench_uid(op, 0x7002);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = uid;
-    meta.name = name;
-    meta.project = project;
-    Pb__Image image = PB__IMAGE__INIT;
-    image.meta = &meta;
-    Pb__CmdImageCreate m = PB__CMD_IMAGE_CREATE__INIT;
-    m.image = &image;
-    PROTO_SET(&m, node, number);
-    m.operation_id = op;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.body_case = PB__COMMAND__BODY_IMAGE_CREATE;
-    cmd.image_create = &m;
-    propose(&cmd);
-}
-
-static void create_vm(unsigned at, uint32_t number, bool starts)
-{
-    char uid[OBJECT_UID_MAX], op[OBJECT_UID_MAX], name[20], project[] = "default",
-                                                            image[] = "image";
-    bench_uid(uid, 0x7100 + at);
-    bench_uid(op, 0x7200 + at);
-    (void)snprintf(name, sizeof name, "vm-%u", at);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = uid;
-    meta.name = name;
-    meta.project = project;
-    Pb__VmSpec spec = PB__VM_SPEC__INIT;
-    spec.image = image;
-    PROTO_SET(&spec, vcpus, 1);
-    PROTO_SET(&spec, mem_mib, 128);
-    Pb__Vm vm = PB__VM__INIT;
-    vm.meta = &meta;
-    vm.spec = &spec;
-    Pb__CmdVmCreate m = PB__CMD_VM_CREATE__INIT;
-    m.vm = &vm;
-    PROTO_SET(&m, node, number);
-    PROTO_SET(&m, start, starts);
-    m.operation_id = op;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.body_case = PB__COMMAND__BODY_VM_CREATE;
-    cmd.vm_create = &m;
-    propose(&cmd);
-}
-
-static void cut_off(uint32_t who, bool off)
-{
-    for (uint32_t i = 1; i <= g.count; i++)
-        g.cut[who][i] = g.cut[i][who] = off && i != who;
-}
-
 /* The node lives on, cut off, while a VM of it is made: it hears of it by the snapshot alone. */
 TEST(restore_is_followed_by_the_vms_of_the_node)
 {
     begin(3, 0);
-    uint32_t away = node_group_leader(&g) % 3 + 1, number = node_number(node_group_node(&g, away));
-    create_image(number);
-    cut_off(away, true);
-    create_vm(1, number, true);
-    create_vm(2, number, false);
+    uint32_t away = node_group_leader(&g) % 3 + 1;
+    group_create_image(&g, away);
+    group_cut_off(&g, away, true);
+    group_create_vm(&g, WORLD_FREE, away, true);
+    group_create_vm(&g, WORLD_FREE + 1, away, false);
     node_group_put_many(&g, 1, 150);
     CHECK_EQ(0, g.member[away].started);
-    cut_off(away, false);
+    group_cut_off(&g, away, false);
     g.ctx = &away;
     CHECK(node_group_wait(&g, came_back));
     node_group_run(&g, 1000);
     CHECK_EQ(1, g.member[away].started);
     CHECK_EQ(2, node_view(node_group_node(&g, away)).vms);
     CHECK_EQ(0, g.member[away].removed);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
@@ -397,7 +323,7 @@ TEST(restore_of_a_member_that_joined_knows_the_members)
     node_group_stop(&g, 1);
     CHECK(node_group_wait_leader(&g) > 1);
     node_group_put_many(&g, 400, 3);
-    check_alike();
+    group_check_alike(&g);
     node_group_finish(&g);
 }
 
