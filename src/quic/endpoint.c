@@ -54,11 +54,6 @@ static void reset_secret(const struct key *k, uint8_t out[STATE_SECRET_SIZE])
     digest_end(&d, out);
 }
 
-static void fill(struct endpoint *e, void *out, size_t len)
-{
-    e->config.entropy->fill(e->config.entropy, out, len);
-}
-
 enum status endpoint_new(const struct endpoint_config *c, const struct endpoint_events *events,
                          const struct endpoint_driver *driver, struct endpoint **ret,
                          struct fault *why)
@@ -77,12 +72,12 @@ enum status endpoint_new(const struct endpoint_config *c, const struct endpoint_
     e->driver = *driver;
     e->tls = tls;
     reset_secret(c->key, e->reset_secret);
-    fill(e, e->token_secret, sizeof e->token_secret);
-    fill(e, key, sizeof key);
+    state_random(e, e->token_secret, sizeof e->token_secret);
+    state_random(e, key, sizeof key);
     cid_map_init(&e->ids, key);
-    fill(e, key, sizeof key);
+    state_random(e, key, sizeof key);
     cid_map_init(&e->tokens, key);
-    fill(e, key, sizeof key);
+    state_random(e, key, sizeof key);
     e->gate.half_open_max = c->half_open_max;
     e->gate.retry_above = c->retry_above;
     e->gate.per_source_s = c->handshakes_per_s;

@@ -1,6 +1,6 @@
 /*
- * engine: QUIC itself, as libngtcp2 0.12 does it with GnuTLS. Only engine.c speaks with ngtcp2, so
- * that another release of it, or another library, is the work of a day.
+ * engine: QUIC itself, as libngtcp2 0.12 does it with GnuTLS. Only the files that share engine_own.h speak
+ * with ngtcp2, so that another release of it, or another library, changes nothing else.
  *
  * Rules that keep clear of the faults of that release: never a qlog (CVE-2024-52811), no one-way streams
  * (they are never closed), no early data, no immediate migration, one move at a time.

@@ -37,6 +37,11 @@ struct endpoint {
     uint8_t tx[STATE_TX_SIZE];
 };
 
+static inline void state_random(struct endpoint *e, void *out, size_t len)
+{
+    e->config.entropy->fill(e->config.entropy, out, len);
+}
+
 enum conn_phase {
     CONN_HANDSHAKE,
     CONN_OPEN,
