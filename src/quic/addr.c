@@ -17,22 +17,10 @@ bool quic_addr_eq(const struct quic_addr *a, const struct quic_addr *b)
 
 bool quic_addr_parse(struct str text, struct quic_addr *ret)
 {
-    struct str host = {text.ptr, text.len}, port = STR("");
-    for (size_t i = text.len; i > 0 && port.len == 0; i--)
-        if (text.ptr[i - 1] == ':') {
-            port = (struct str){text.ptr + i, text.len - i};
-            host.len = i - 1;
-        }
-    bool bracketed = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
-    if (bracketed)
-        host = (struct str){host.ptr + 1, host.len - 2};
-    struct quic_addr a = {0};
-    uint64_t number;
-    if (!ip_parse(host, &a.ip) || bracketed != (a.ip.family == 6) ||
-        str_u64(port, 1, UINT16_MAX, &number, NULL) != ST_OK)
+    struct ip_endpoint at;
+    if (!ip_endpoint_parse(text, &at))
         return false;
-    a.port = (uint16_t)number;
-    *ret = a;
+    *ret = (struct quic_addr){.ip = at.ip, .port = at.port};
     return true;
 }
 

@@ -19,7 +19,7 @@ struct quic_addr {
 
 bool quic_addr_eq(const struct quic_addr *a, const struct quic_addr *b);
 
-/* "10.0.0.1:7001", "[fe80::1]:7001"; the port must be there. */
+/* "10.0.0.1:7001", "[fe80::1]:7001"; the port must be there, and not be 0. */
 bool quic_addr_parse(struct str text, struct quic_addr *ret);
 void quic_addr_format(const struct quic_addr *a, char out[QUIC_ADDR_TEXT_MAX]);
 
