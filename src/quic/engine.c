@@ -266,12 +266,9 @@ static ngtcp2_ssize write_packet(struct quic_conn *c, struct list *blocked, ngtc
                                  ngtcp2_pkt_info *info, uint8_t *out, size_t size, uint64_t now_ns)
 {
     for (;;) {
-        if (list_empty(&c->ready)) {
-            ngtcp2_ssize n =
-                ngtcp2_conn_writev_stream(c->engine->q, path, info, out, size, NULL,
-                                          NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
-            return n;
-        }
+        if (list_empty(&c->ready))
+            return ngtcp2_conn_writev_stream(c->engine->q, path, info, out, size, NULL,
+                                             NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now_ns);
         struct quic_stream *s = CONTAINER_OF(c->ready.next, struct quic_stream, ready);
         ngtcp2_ssize n = write_stream(c, s, path, info, out, size, now_ns);
         switch (n) {
@@ -290,13 +287,41 @@ static ngtcp2_ssize write_packet(struct quic_conn *c, struct list *blocked, ngtc
     }
 }
 
+static bool batch_send(struct endpoint *e, struct quic_batch *b)
+{
+    bool more = b->len == 0 || e->driver.send(e->driver.ctx, b);
+    b->len = 0;
+    return more;
+}
+
+/* A packet was written to e->tx, behind *b: it joins the batch, or begins the next. false: send had enough. */
+static bool batch_add(struct endpoint *e, struct quic_batch *b, const struct quic_batch *packet)
+{
+    bool more = true;
+    bool joins = b->len > 0 && packet->len <= b->size && packet->ecn == b->ecn &&
+                 quic_addr_eq(&packet->remote, &b->remote) &&
+                 quic_addr_eq(&packet->local, &b->local);
+    e->count.datagrams_out++;
+    if (joins) {
+        b->len += packet->len;
+    } else {
+        const uint8_t *at = e->tx + b->len;
+        more = batch_send(e, b);
+        memmove(e->tx, at, packet->len);
+        *b = *packet;
+    }
+    bool full = packet->len < b->size || b->len / b->size >= ENDPOINT_BATCH_MAX ||
+                b->len + ENDPOINT_DATAGRAM_MAX >= STATE_TX_SIZE;
+    return full ? batch_send(e, b) && more : more;
+}
+
 enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn_over *ret)
 {
     struct endpoint *e = c->e;
     ngtcp2_conn *q = c->engine->q;
     size_t packet_max = MIN(ngtcp2_conn_get_max_tx_udp_payload_size(q), ENDPOINT_DATAGRAM_MAX);
     size_t quantum = ngtcp2_conn_get_send_quantum(q), total = 0;
-    struct quic_batch b = {.data = e->tx};
+    struct quic_batch b = {0};
     struct list blocked;
     ngtcp2_ssize n = 0;
     bool more = true;
@@ -308,34 +333,17 @@ enum engine_wrote engine_write(struct quic_conn *c, uint64_t now_ns, struct conn
         n = write_packet(c, &blocked, &ps.path, &info, e->tx + b.len, packet_max, now_ns);
         if (n <= 0)
             break;
-        size_t len = (size_t)n;
-        struct quic_batch one = {.ecn = info.ecn & 3, .data = e->tx, .len = len, .size = len};
-        engine_path_read(&ps.path, &one);
-        e->count.datagrams_out++;
-        total += len;
-        bool joins = b.len > 0 && len <= b.size && one.ecn == b.ecn &&
-                     quic_addr_eq(&one.remote, &b.remote) && quic_addr_eq(&one.local, &b.local);
-        if (joins) {
-            b.len += len;
-        } else {
-            if (b.len > 0) {
-                more = e->driver.send(e->driver.ctx, &b);
-                memmove(e->tx, e->tx + b.len, len);
-            }
-            b = one;
-        }
-        if (b.len > 0 && (len < b.size || b.len + packet_max > STATE_TX_SIZE - 1 ||
-                          b.len / b.size >= ENDPOINT_BATCH_MAX)) {
-            more = e->driver.send(e->driver.ctx, &b) && more;
-            b.len = 0;
-        }
+        struct quic_batch packet = {
+            .ecn = info.ecn & 3, .data = e->tx, .len = (size_t)n, .size = (size_t)n};
+        engine_path_read(&ps.path, &packet);
+        more = batch_add(e, &b, &packet);
+        total += packet.len;
     }
     LIST_EACH(it, &blocked) {
         list_cut(it);
         list_push(&c->ready, it);
     }
-    if (b.len > 0)
-        more = e->driver.send(e->driver.ctx, &b) && more;
+    more = batch_send(e, &b) && more;
     if (n < 0) {
         *ret = engine_over(c, (int)n);
         return ENGINE_OVER;

@@ -51,7 +51,7 @@ static struct conn_over over_by_tls(struct quic_conn *c)
 
 struct conn_over engine_over(struct quic_conn *c, int error)
 {
-    struct conn_over o = {.error = error};
+    struct conn_over o = {0};
     switch (error) {
     case NGTCP2_ERR_DRAINING:
     case NGTCP2_ERR_CLOSING: o = over_by_peer(c); break;
