@@ -110,9 +110,8 @@ void conn_stream_free(struct quic_stream *s)
 {
     struct quic_conn *c = s->c;
     const struct endpoint_events *ev = c->e->events;
-    if (ev->stream_closed)
-        ev->stream_closed(ev->ctx, s);
-    if (c->phase != CONN_ENDING && c->engine)
+    ev->stream_closed(ev->ctx, s);
+    if (c->phase != CONN_ENDING)
         engine_conn_credit(c, s->held);
     c->queued -= sendq_held(&s->out);
     sendq_done(&s->out, &c->e->pool);

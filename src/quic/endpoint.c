@@ -41,6 +41,51 @@ void endpoint_config_init(struct endpoint_config *c)
     };
 }
 
+static bool no_admit(void *ctx, struct quic_conn *c, struct quic_grant *ret)
+{
+    (void)ctx, (void)c, (void)ret;
+    return false;
+}
+
+static void no_conn(void *ctx, struct quic_conn *c)
+{
+    (void)ctx, (void)c;
+}
+
+static void no_end(void *ctx, struct quic_conn *c, const struct quic_end *end)
+{
+    (void)ctx, (void)c, (void)end;
+}
+
+static void no_stream(void *ctx, struct quic_stream *s)
+{
+    (void)ctx, (void)s;
+}
+
+static void no_data(void *ctx, struct quic_stream *s, struct str bytes, bool fin)
+{
+    (void)ctx, (void)s, (void)bytes, (void)fin;
+}
+
+static void no_code(void *ctx, struct quic_stream *s, uint64_t code)
+{
+    (void)ctx, (void)s, (void)code;
+}
+
+void endpoint_events_init(struct endpoint_events *ev)
+{
+    *ev = (struct endpoint_events){.admit = no_admit,
+                                   .opened = no_conn,
+                                   .closed = no_end,
+                                   .moved = no_conn,
+                                   .stream_opened = no_stream,
+                                   .stream_data = no_data,
+                                   .stream_room = no_stream,
+                                   .stream_reset = no_code,
+                                   .stream_stopped = no_stream,
+                                   .stream_closed = no_stream};
+}
+
 /* The secret of stateless resets must be the same after a restart: what a restarted node has forgotten
  * it can then tell at once. */
 static void reset_secret(const struct key *k, uint8_t out[STATE_SECRET_SIZE])
@@ -207,7 +252,8 @@ void endpoint_free(struct endpoint *e)
 {
     if (!e)
         return;
-    static const struct endpoint_events silent = {0};
+    struct endpoint_events silent;
+    endpoint_events_init(&silent);
     e->events = &silent;
     LIST_EACH(it, &e->conns) {
         struct quic_conn *c = CONTAINER_OF(it, struct quic_conn, item);

@@ -81,6 +81,8 @@ struct endpoint_events {
     void (*stream_closed)(void *ctx, struct quic_stream *s);
     void *ctx;
 };
+/* Each does nothing, and nobody is let in; those that matter are still to be set, and ctx. */
+void endpoint_events_init(struct endpoint_events *ev);
 
 /* Datagrams of one path: `size` bytes each, the last one perhaps shorter. */
 struct quic_batch {

@@ -82,7 +82,7 @@ struct bench {
     struct quic_addr server;
     uint8_t server_key[KEY_PUBLIC_SIZE];
     struct quic_conn *c;
-    size_t todo;
+    size_t left; /* handshakes or calls of the series */
     uint64_t from_ns;
     uint64_t bulk_sent;
     size_t got;
@@ -138,7 +138,7 @@ static void on_opened(void *ctx, struct quic_conn *c)
     }
     add_sample(b->from_ns);
     quic_conn_close(c, 0);
-    if (--b->todo > 0)
+    if (--b->left > 0)
         dial(b, alpns[0]);
     else
         loop_stop(b->loop);
@@ -165,25 +165,10 @@ static void on_data(void *ctx, struct quic_stream *s, struct str bytes, bool fin
     if (!fin)
         return;
     add_sample(b->from_ns);
-    if (b->todo > 0 && --b->todo > 0)
+    if (b->left > 0 && --b->left > 0)
         call(b);
     else
         loop_stop(b->loop);
-}
-
-static void on_conn(void *ctx, struct quic_conn *c)
-{
-    (void)ctx, (void)c;
-}
-
-static void on_stream(void *ctx, struct quic_stream *s)
-{
-    (void)ctx, (void)s;
-}
-
-static void on_code(void *ctx, struct quic_stream *s, uint64_t code)
-{
-    (void)ctx, (void)s, (void)code;
 }
 
 static void open_end(struct bench *b, uint8_t seed_byte, uint8_t public[KEY_PUBLIC_SIZE])
@@ -195,8 +180,13 @@ static void open_end(struct bench *b, uint8_t seed_byte, uint8_t public[KEY_PUBL
     uint8_t seed[KEY_SEED_SIZE] = {seed_byte};
     struct key key;
     struct quic_addr bind = {.ip = {4, {127, 0, 0, 1}}};
-    ev = (struct endpoint_events){on_admit, on_opened, on_closed, on_conn,   on_stream, on_data,
-                                  fill,     on_code,   on_stream, on_stream, b};
+    endpoint_events_init(&ev);
+    ev.admit = on_admit;
+    ev.opened = on_opened;
+    ev.closed = on_closed;
+    ev.stream_data = on_data;
+    ev.stream_room = fill;
+    ev.ctx = b;
     entropy_os_init(&entropy);
     key_init(&key, seed);
     endpoint_config_init(&c);
@@ -268,7 +258,7 @@ static struct result measure_quic(void)
     struct result r;
     pid_t pid = start_quic(&b);
     b.handshakes = true;
-    b.todo = HANDSHAKES;
+    b.left = HANDSHAKES;
     dial(&b, alpns[0]);
     run(&b);
     r.handshake_ms = median_us() / 1000;
@@ -276,7 +266,7 @@ static struct result measure_quic(void)
 
     dial(&b, alpns[0]);
     run(&b);
-    b.todo = CALLS;
+    b.left = CALLS;
     call(&b);
     run(&b);
     r.call_us = median_us();

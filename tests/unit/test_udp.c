@@ -35,6 +35,12 @@ static struct {
     bool segments; /* calls with several datagrams in one */
 } failing;
 
+static void fail_every(unsigned calls, int err)
+{
+    failing.every = calls;
+    failing.err = err;
+}
+
 int sendmmsg(int fd, struct mmsghdr *m, unsigned count, int flags)
 {
     bool fails = failing.every > 0 && ++failing.calls % failing.every == 0;
@@ -76,21 +82,6 @@ static void on_closed(void *ctx, struct quic_conn *c, const struct quic_end *e)
     end->c = NULL;
     end->closed = true;
     end->status = e->status;
-}
-
-static void on_conn(void *ctx, struct quic_conn *c)
-{
-    (void)ctx, (void)c;
-}
-
-static void on_stream(void *ctx, struct quic_stream *s)
-{
-    (void)ctx, (void)s;
-}
-
-static void on_code(void *ctx, struct quic_stream *s, uint64_t code)
-{
-    (void)ctx, (void)s, (void)code;
 }
 
 /* Write on until the queue is full or all is written. */
@@ -136,8 +127,13 @@ static void end_open(struct end *end, const char *addr, uint8_t seed_byte)
     struct fault why = {0};
     uint8_t seed[KEY_SEED_SIZE] = {seed_byte};
     struct quic_addr bind = addr_of(addr);
-    *ev = (struct endpoint_events){on_admit, on_opened, on_closed, on_conn,   on_stream, on_data,
-                                   fill,     on_code,   on_stream, on_stream, end};
+    endpoint_events_init(ev);
+    ev->admit = on_admit;
+    ev->opened = on_opened;
+    ev->closed = on_closed;
+    ev->stream_data = on_data;
+    ev->stream_room = fill;
+    ev->ctx = end;
     key_init(&end->key, seed);
     entropy_os_init(&entropy);
     endpoint_config_init(&c);
@@ -220,9 +216,14 @@ static void echo_over(const char *server, const char *client, const char *to, bo
     loop_close(loop);
 }
 
+static void echo_over_ipv4(bool segments)
+{
+    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", segments);
+}
+
 TEST(bytes_go_over_ipv4)
 {
-    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
+    echo_over_ipv4(true);
 }
 
 TEST(bytes_go_over_ipv6)
@@ -237,37 +238,34 @@ TEST(a_socket_of_ipv6_takes_ipv4)
 
 TEST(without_segments_it_goes_too)
 {
-    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", false);
+    echo_over_ipv4(false);
 }
 
 /* A socket that is full is waited for, and what it did not take is not lost. */
 TEST(a_full_socket_is_waited_for)
 {
-    failing.every = 3;
-    failing.err = EAGAIN;
-    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
+    fail_every(3, EAGAIN);
+    echo_over_ipv4(true);
 }
 
 TEST(a_full_socket_is_waited_for_without_segments)
 {
-    failing.every = 3;
-    failing.err = EAGAIN;
-    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", false);
+    fail_every(3, EAGAIN);
+    echo_over_ipv4(false);
 }
 
 /* A datagram that cannot be sent is a lost one, no more. */
 TEST(an_error_of_sending_is_a_loss)
 {
-    failing.every = 20;
-    failing.err = EPERM;
-    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
+    fail_every(20, EPERM);
+    echo_over_ipv4(true);
 }
 
 /* A network device that cannot cut batches into datagrams says so at the first of them. */
 TEST(segments_are_given_up_where_they_fail)
 {
     failing.segments = true;
-    echo_over("127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:1", true);
+    echo_over_ipv4(true);
 }
 
 /* The answer comes from the address that was asked, not from another of this machine. */
