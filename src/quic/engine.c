@@ -395,7 +395,7 @@ void engine_conn_credit(struct quic_conn *c, size_t len)
 
 void engine_stream_credit(struct quic_stream *s, size_t len)
 {
-    /* ST_NOT_FOUND and its like: the peer has ended the stream and needs no credit for it. */
+    /* It fails when the peer has ended the stream, and needs no credit for it. */
     IGNORE(ngtcp2_conn_extend_max_stream_offset(s->c->engine->q, s->id, len));
     engine_conn_credit(s->c, len);
 }

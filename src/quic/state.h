@@ -16,6 +16,8 @@ enum {
     STATE_TX_SIZE = 64 << 10,
 };
 
+_Static_assert((int)ENDPOINT_ALPNS_MAX == (int)TLS_ALPNS_MAX, "");
+
 struct endpoint {
     struct endpoint_config config;
     const struct endpoint_events *events;

@@ -11,9 +11,9 @@
 #include "crypto/key.h"
 
 enum {
-    TLS_ALPN_MAX = 32,
-    TLS_ALPNS_MAX = 8
-}; /* bytes of a name with its NUL; names of an endpoint */
+    TLS_ALPN_MAX = 32, /* bytes of a name, with its NUL */
+    TLS_ALPNS_MAX = 8, /* names of an endpoint */
+};
 
 struct tls; /* the key of this node, and which algorithms are spoken */
 
