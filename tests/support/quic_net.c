@@ -63,12 +63,7 @@ static void enqueue(struct quic_net *n, struct net_packet p, const void *data)
         return;
     p.data = p.len > 0 ? mem_dup(data, p.len) : mem_new(1);
     p.order = n->sent_count++;
-    uint64_t sent_ns = n->now_ns;
-    if (n->bytes_per_s > 0) {
-        sent_ns = MAX(n->free_at_ns, n->now_ns) + p.len * UNITS_NS_PER_S / n->bytes_per_s;
-        n->free_at_ns = sent_ns;
-    }
-    p.at_ns = sent_ns + n->delay_ns + (n->jitter_ns ? rng_below(&n->rng, n->jitter_ns) : 0);
+    p.at_ns = n->now_ns + n->delay_ns + (n->jitter_ns ? rng_below(&n->rng, n->jitter_ns) : 0);
     n->queue[n->queue_count++] = p;
 }
 

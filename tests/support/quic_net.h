@@ -73,12 +73,9 @@ struct quic_net {
     size_t node_count;
     uint32_t loss_per_mille, twice_per_mille;
     uint64_t delay_ns, jitter_ns;
-    uint64_t bytes_per_s; /* 0: no limit. Of the whole network, queued without end */
-    uint64_t free_at_ns;
     struct net_packet queue[NET_QUEUE];
     size_t queue_count;
     uint64_t sent_count, trace; /* trace: hash of who sent how much when */
-    struct net_packet last;     /* of those sent; its data is valid until the next */
     void (*watch)(struct quic_net *n, const struct net_packet *p,
                   void *ctx); /* each that is sent */
     void *watch_ctx;

@@ -146,6 +146,47 @@ TEST(datagrams_can_be_marked)
     quic_net_done(&net);
 }
 
+/* When datagrams left, in a while. */
+struct spread {
+    uint64_t end_ns, last_ns;
+    unsigned count, times, most; /* how many, at how many times, most of them at one */
+    unsigned now;
+};
+
+static void note_time(struct quic_net *n, const struct net_packet *p, void *ctx)
+{
+    struct spread *s = ctx;
+    if (p->from.ip.byte[3] != 1 || n->now_ns >= s->end_ns)
+        return;
+    bool again = s->times > 0 && s->last_ns == n->now_ns;
+    s->last_ns = n->now_ns;
+    s->now = again ? s->now + 1 : 1;
+    s->times += !again;
+    s->most = MAX(s->most, s->now);
+    s->count++;
+}
+
+/* What the network carried a moment ago is not thrown at it in one piece. */
+TEST(datagrams_are_spread_over_the_round_trip)
+{
+    static uint8_t data[2 << 20];
+    struct spread s = {0};
+    quic_net_init(&net, 8);
+    net.delay_ns = 10 * UNITS_NS_PER_MS;
+    struct net_node *a = quic_net_add(&net, NULL), *b = quic_net_add(&net, NULL);
+    struct quic_conn *c = quic_net_join(a, b);
+    write_all(quic_net_open(c), data, sizeof data, true);
+    CHECK(!quic_net_run(&net, 1000, NULL, NULL));
+    CHECK(b->stream[0].fin);
+    net.watch = note_time;
+    net.watch_ctx = &s;
+    s.end_ns = net.now_ns + 2 * net.delay_ns;
+    write_all(quic_net_open(c), data, sizeof data, true);
+    CHECK(!quic_net_run(&net, 20, NULL, NULL));
+    CHECK(s.count > 1000 && s.times > 20 && s.most <= ENDPOINT_BATCH_MAX);
+    quic_net_done(&net);
+}
+
 /* Whatever the network does, bytes come whole, in order, once. */
 static void bad_network(uint64_t seed, uint32_t loss, uint32_t twice, uint64_t jitter_ms)
 {
@@ -422,6 +463,22 @@ TEST(a_code_says_why)
     CHECK_EQ(ST_CANCELLED, b->end.status);
     CHECK_EQ(ST_UNAVAILABLE, a->end.status);
     CHECK_EQ(42, a->end.code);
+    quic_net_done(&net);
+}
+
+TEST(all_connections_are_closed_at_once)
+{
+    quic_net_init(&net, 58);
+    struct net_node *a = quic_net_add(&net, NULL), *b = quic_net_add(&net, NULL),
+                    *c = quic_net_add(&net, NULL);
+    IGNORE(quic_net_join(a, b));
+    IGNORE(quic_net_join(c, a));
+    endpoint_close_all(a->e, 7);
+    CHECK(!quic_net_run(&net, 100, NULL, NULL));
+    CHECK_EQ(2, a->close_count);
+    CHECK_EQ(ST_CANCELLED, a->end.status);
+    CHECK_EQ(7, b->end.code);
+    CHECK_EQ(7, c->end.code);
     quic_net_done(&net);
 }
 

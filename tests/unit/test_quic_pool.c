@@ -37,6 +37,7 @@ static void on_up(void *ctx, struct quic_link *l)
     struct peer *x = ctx;
     CHECK(quic_link_conn(l) && quic_conn_open(quic_link_conn(l)));
     CHECK_STR("", quic_link_text(l));
+    CHECK(quic_link_ctx(l) == x);
     x->up++;
 }
 
@@ -107,7 +108,8 @@ static void want(struct peer *from, const struct peer *to, bool keep, bool knows
                           .grant = from->v->grant,
                           .keep = keep,
                           .addrs = &to->v->addr,
-                          .addr_count = knows_address};
+                          .addr_count = knows_address,
+                          .ctx = from};
     memcpy(w.peer, to->v->key.public, KEY_PUBLIC_SIZE);
     CHECK_EQ(ST_OK, quic_pool_want(from->p, &w, net.now_ns, &from->l, NULL));
 }
