@@ -3,8 +3,16 @@
 #include "ops/run.h"
 #include "wire/proto.h"
 
-/* Build and import are told apart by the row: the one makes a root of Debian's packages or none, the
- * other takes files that are there. */
+static enum status refuse_file(const char *field, struct fault *why)
+{
+    (void)fault_set(why, ST_INVALID, "source.%s: a build takes no files of the node", field);
+    fault_field(why, "source.%s", field);
+    fault_hint(why, "to take files: blixard image import");
+    return ST_INVALID;
+}
+
+/* Build and import are told apart by the row: the one makes all from Debian's packages, the other takes
+ * files that are there, which needs a higher role. */
 static enum status check_source(const struct op_run *r, const Pb__ImageSource *source,
                                 struct fault *why)
 {
@@ -17,12 +25,8 @@ static enum status check_source(const struct op_run *r, const Pb__ImageSource *s
         fault_hint(why, "to make an image from Debian packages: blixard image build");
         return ST_INVALID;
     }
-    if (!import && file_root) {
-        (void)fault_set(why, ST_INVALID, "source.root: a build's root is none or minbase");
-        fault_field(why, "source.root");
-        fault_hint(why, "to take a root from a file: blixard image import");
-        return ST_INVALID;
-    }
+    if (!import && file)
+        return refuse_file(source->kernel ? "kernel" : source->initrd ? "initrd" : "root", why);
     if (source && source->n_packages > 0 &&
         (!source->root || strcmp(source->root, "minbase") != 0)) {
         (void)fault_set(why, ST_INVALID, "source.packages: only a root of minbase takes packages");
