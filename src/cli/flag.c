@@ -72,7 +72,7 @@ static const char *word_of_message(const ProtobufCMessageDescriptor *desc)
     if (desc == &pb__label__descriptor)
         return "KEY=VALUE";
     if (desc == &pb__port_forward__descriptor)
-        return "HOST:GUEST[/udp]";
+        return "[ADDRESS:]HOST:GUEST[/udp]";
     return "FIELD=VALUE,...";
 }
 
