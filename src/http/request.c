@@ -263,8 +263,7 @@ static unsigned refusal(const struct request *q, struct fault *why)
 {
     struct str length = request_header(q, "Content-Length");
     uint64_t size = 0;
-    struct op_call call = request_call(q);
-    enum status s = ops_may(&call.who, q->op, why);
+    enum status s = ops_may(&(struct op_caller){q->who.actor, q->who.role}, q->op, why);
     if (s != ST_OK)
         return status_http(s);
     if (!acceptable(q)) {
