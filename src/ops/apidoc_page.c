@@ -80,7 +80,8 @@ static const char intro[] =
 
 static const char streams[] =
     "\n"
-    "What is no valid HTTP at all is answered by the HTTP library, in HTML, and the connection is closed.\n"
+    "What is no valid HTTP at all, or has too long an address or headers (414, 431), is answered by the HTTP library, in HTML,\n"
+    "and the connection is closed.\n"
     "\n"
     "## Events\n"
     "\n"
