@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/server.h"
 #include "os/file.h"
 #include "os/net_tcp.h"
 #include "support/tap.h"
@@ -232,23 +233,83 @@ TEST(https_revoked_token_loses_what_it_has_open)
     web_stop(&w);
 }
 
+/* A console or process is no request of HTTP any more, and has its end all the same. */
+static void begin_exec(struct remote *r, struct web *w, const char *token)
+{
+    open_remote(r, w);
+    CHECK_EQ(101, ask(r, "GET", "/v1/vms/web-1/exec?argv=cat", token,
+                      "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+    WAIT(w, http_view(w->https).sockets == 1);
+}
+
+TEST(https_revoked_token_loses_its_processes_and_logs)
+{
+    struct web w;
+    struct remote exec, logs, r;
+    open_web(&w);
+    web_make_vm(&w);
+    const char *token = web_token(&w, "o", "operator"), *admin = web_token(&w, "a", "admin");
+    begin_exec(&exec, &w, token);
+    struct vmm_stream *process = &w.f.stream[w.f.stream_count - 1];
+    open_remote(&logs, &w);
+    CHECK_EQ(200, get(&logs, "/v1/vms/web-1/logs?follow", token));
+    struct vmm_stream *lines = &w.f.stream[w.f.stream_count - 1];
+    CHECK(process != lines && process->open && lines->open);
+    open_remote(&r, &w);
+    CHECK_EQ(204, ask(&r, "DELETE", "/v1/tokens/o", admin, ""));
+    WAIT(&w, hear(&exec));
+    WAIT(&w, hear(&logs));
+    WAIT(&w, !process->open && !lines->open);
+    CHECK_EQ(0, http_view(w.https).sockets);
+    close_remote(&exec), close_remote(&logs), close_remote(&r);
+    web_stop(&w);
+}
+
+/* The node gets the state of a peer, where a token is gone: nobody tells of that one command. */
+TEST(https_token_that_a_restored_state_lacks_loses_what_it_has_open)
+{
+    struct web w;
+    struct remote gone, kept;
+    open_web(&w);
+    const char *one = web_token(&w, "one", "viewer"), *other = web_token(&w, "other", "viewer");
+    open_remote(&gone, &w);
+    open_remote(&kept, &w);
+    CHECK_EQ(200, get(&gone, "/v1/events?follow", one));
+    CHECK_EQ(200, get(&kept, "/v1/events?follow", other));
+    WAIT(&w, http_view(w.https).feeds == 2);
+    node_watch_cut(&w.https->watch);
+    CHECK_EQ(204, client_call(web_connect(&w), "DELETE", "/v1/tokens/one", NULL));
+    CHECK(!hear(&gone));
+    CHECK_EQ(2, http_view(w.https).feeds);
+    w.https->watch.restored(&w.https->watch);
+    WAIT(&w, hear(&gone));
+    WAIT(&w, http_view(w.https).feeds == 1);
+    CHECK(!hear(&kept));
+    close_remote(&gone), close_remote(&kept);
+    web_stop(&w);
+}
+
 TEST(https_expired_token_loses_what_it_has_open)
 {
     struct web w;
-    struct remote feed;
+    struct remote feed, exec;
     open_web(&w);
+    web_make_vm(&w);
     struct client *c = web_connect(&w);
     CHECK_EQ(201, client_call(c, "POST", "/v1/tokens",
-                              "{\"name\":\"v\",\"role\":\"viewer\",\"ttl_ms\":1500}"));
+                              "{\"name\":\"v\",\"role\":\"operator\",\"ttl_ms\":1500}"));
     char token[80] = "";
     memcpy(token, strstr(client_body(c), "blx_svc_"), 68);
+    begin_exec(&exec, &w, token);
     open_remote(&feed, &w);
     CHECK_EQ(200, get(&feed, "/v1/events?follow", token));
     WAIT(&w, hear(&feed));
+    WAIT(&w, hear(&exec));
     char in[4096];
     CHECK_EQ(401, get_once(&w, "/v1/vms", token, in));
     CHECK(strstr(in, "token v has expired, at "));
-    close_remote(&feed);
+    close_remote(&feed), close_remote(&exec);
     web_stop(&w);
 }
 
