@@ -148,41 +148,16 @@ static enum status need(const struct cli *c, enum flag_id id, const char *name, 
     return *ret ? ST_OK : fault_set(why, ST_INVALID, "--%s is missing", name);
 }
 
-/* What was given, as the file would hold it: so it is checked as it will be when it is read. */
-static enum status add(struct contexts *all, const char *name, const char *server,
-                       const char *fingerprint, struct str token, struct fault *why)
+static enum status add(struct contexts *all, const struct context *x, struct fault *why)
 {
-    AUTO(buf_done) struct buf text;
-    struct place p = {0};
-    buf_init(&text, CONTEXTS_TEXT_MAX);
-    AUTO(auto_free) struct contexts *one = NEW(struct contexts);
-    enum status s = context_parse_server(str_from(server), &p, why);
-    if (s == ST_OK)
-        s = str_copy(str_from(fingerprint), p.fingerprint, sizeof p.fingerprint, NULL);
-    if (s == ST_TOO_BIG)
-        return fault_set(why, ST_INVALID,
-                         "fingerprint: \"sha256:\" and 64 hex digits are expected");
-    if (s == ST_OK)
-        s = str_copy(token, p.token, sizeof p.token, NULL);
-    if (s == ST_TOO_BIG)
-        return fault_set(why, ST_INVALID, "token: it is too long for one");
-    if (s != ST_OK)
-        return s;
-    one->count = 1;
-    one->at[0].place = p;
-    (void)snprintf(one->at[0].name, sizeof one->at[0].name, "%s", name);
-    contexts_write(one, &text);
-    s = contexts_parse(buf_view(&text), one, why);
-    if (s != ST_OK)
-        return s;
-    if (contexts_find(all, name)) {
-        (void)fault_set(why, ST_EXISTS, "context %s exists already", name);
-        fault_hint(why, "blixard context rm %s", name);
+    if (contexts_find(all, x->name)) {
+        (void)fault_set(why, ST_EXISTS, "context %s exists already", x->name);
+        fault_hint(why, "blixard context rm %s", x->name);
         return ST_EXISTS;
     }
     if (all->count == CONTEXTS_MAX)
         return fault_set(why, ST_LIMIT, "there are %d contexts, and no more may be", CONTEXTS_MAX);
-    all->at[all->count++] = one->at[0];
+    all->at[all->count++] = *x;
     return ST_OK;
 }
 
@@ -191,6 +166,7 @@ int context_add_run(struct cli *c)
     struct fault why;
     const char *server, *fingerprint, *name = cli_first_name(c);
     struct str token = {"", 0};
+    struct context x;
     AUTO(auto_free) struct contexts *all = NULL;
     AUTO(buf_done) struct buf room;
     buf_init(&room, TOKEN_FILE_MAX);
@@ -203,7 +179,9 @@ int context_add_run(struct cli *c)
     if (s == ST_OK)
         s = read_token(c, &token, &room, &why);
     if (s == ST_OK)
-        s = add(all, name, server, fingerprint, token, &why);
+        s = context_make(str_from(name), str_from(server), str_from(fingerprint), token, &x, &why);
+    if (s == ST_OK)
+        s = add(all, &x, &why);
     int code = saved(c, s, all, name, "added", &why);
     if (room.ptr)
         secret_wipe(room.ptr, room.len);

@@ -115,10 +115,25 @@ static enum status parse_token(struct str text, char out[LINK_TOKEN_MAX], struct
     return str_copy(text, out, LINK_TOKEN_MAX, why);
 }
 
+enum status context_make(struct str name, struct str server, struct str fingerprint,
+                         struct str token, struct context *ret, struct fault *why)
+{
+    struct context x = {0};
+    enum status s = parse_name(name, x.name, why);
+    if (s == ST_OK)
+        s = context_parse_server(server, &x.place, why);
+    if (s == ST_OK)
+        s = parse_fingerprint(fingerprint, x.place.fingerprint, why);
+    if (s == ST_OK)
+        s = parse_token(token, x.place.token, why);
+    if (s == ST_OK)
+        *ret = x;
+    return s;
+}
+
 static enum status parse_one(const json_t *v, struct context *out, struct fault *why)
 {
     struct str name, server, fingerprint, token;
-    *out = (struct context){0};
     if (!json_is_object(v) || json_object_size(v) != 4)
         return fault_set(why, ST_INVALID, "it has name, server, fingerprint and token");
     enum status s = text_of(v, "name", &name, why);
@@ -128,13 +143,7 @@ static enum status parse_one(const json_t *v, struct context *out, struct fault 
         s = text_of(v, "fingerprint", &fingerprint, why);
     if (s == ST_OK)
         s = text_of(v, "token", &token, why);
-    if (s == ST_OK)
-        s = parse_name(name, out->name, why);
-    if (s == ST_OK)
-        s = context_parse_server(server, &out->place, why);
-    if (s == ST_OK)
-        s = parse_fingerprint(fingerprint, out->place.fingerprint, why);
-    return s == ST_OK ? parse_token(token, out->place.token, why) : s;
+    return s == ST_OK ? context_make(name, server, fingerprint, token, out, why) : s;
 }
 
 static enum status parse_list(const json_t *list, struct contexts *c, struct fault *why)

@@ -15,7 +15,6 @@ enum {
     CONTEXTS_MAX = 64,
     CONTEXT_NAME_MAX = 64,
     CONTEXTS_TEXT_MAX = 64 << 10,
-    CONTEXT_PORT = 7003
 };
 
 /* Stands for the unix socket of this machine; no context has this name. */
@@ -31,6 +30,10 @@ struct contexts {
     size_t count;
     struct context at[CONTEXTS_MAX];
 };
+
+/* One of what a user or the file says. ST_INVALID tells what is wrong; the token is not quoted. */
+MUST_USE enum status context_make(struct str name, struct str server, struct str fingerprint,
+                                  struct str token, struct context *ret, struct fault *why);
 
 /* Of the file's text. ST_INVALID tells what is wrong; texts of tokens are not quoted. */
 MUST_USE enum status contexts_parse(struct str text, struct contexts *ret, struct fault *why);

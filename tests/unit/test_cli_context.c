@@ -183,7 +183,10 @@ TEST(context_add_refuses_what_is_not_right)
     holds(run(&w, 2, line, token), "token: the token is mistyped");
     (void)snprintf(line, sizeof line, "context add %s --server https://n1 --fingerprint %s",
                    "local", w.cert.fingerprint);
-    holds(run(&w, 2, line, web_token(&w, "c2", "viewer")), "but for local");
+    holds(run(&w, 2, line, web_token(&w, "c2", "viewer")), "error: name: 1 to 63 of a-z");
+    (void)snprintf(line, sizeof line, "context add %064d --server https://n1 --fingerprint %s", 1,
+                   w.cert.fingerprint);
+    holds(run(&w, 2, line, web_token(&w, "c3", "viewer")), "error: name: 1 to 63 of a-z");
     (void)snprintf(line, sizeof line,
                    "context add a --server https://n1 --fingerprint %s --token-file /nonexistent",
                    w.cert.fingerprint);
