@@ -1,6 +1,5 @@
 #include "cli/link.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <poll.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/ip.h"
 #include "cli/now.h"
 #include "crypto/cert.h"
 #include "os/file.h"
@@ -59,15 +59,10 @@ static int check_key(gnutls_session_t session)
 
 /* --- handshake --- */
 
-static bool is_address(const char *host)
-{
-    uint8_t room[16];
-    return inet_pton(AF_INET, host, room) == 1 || inet_pton(AF_INET6, host, room) == 1;
-}
-
 static int prepare(struct link *l)
 {
     const char *host = l->place->host;
+    struct ip address;
     int code = gnutls_init(&l->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
     if (code == 0)
         code = gnutls_priority_set_direct(l->session, "NORMAL:-VERS-ALL:+VERS-TLS1.3", NULL);
@@ -75,7 +70,7 @@ static int prepare(struct link *l)
         code = gnutls_certificate_allocate_credentials(&l->credentials);
     if (code == 0)
         code = gnutls_credentials_set(l->session, GNUTLS_CRD_CERTIFICATE, l->credentials);
-    if (code == 0 && !is_address(host))
+    if (code == 0 && !ip_parse(str_from(host), &address))
         code = gnutls_server_name_set(l->session, GNUTLS_NAME_DNS, host, strlen(host));
     if (code != 0)
         return code;

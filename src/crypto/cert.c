@@ -1,11 +1,12 @@
 #include "crypto/cert.h"
 
-#include <arpa/inet.h>
 #include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 #include <string.h>
 #include <time.h>
+
+#include "base/ip.h"
 
 enum { SERIAL_SIZE = 16, SPKI_MAX = 512, DAY_S = 86400 };
 
@@ -59,13 +60,10 @@ enum status cert_fingerprint(const void *der, size_t len, char ret[DIGEST_TEXT_M
 
 static int add_name(gnutls_x509_crt_t crt, const char *name)
 {
-    uint8_t address[16];
-    if (inet_pton(AF_INET, name, address) == 1)
-        return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, address, 4,
-                                                    GNUTLS_FSAN_APPEND);
-    if (inet_pton(AF_INET6, name, address) == 1)
-        return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, address, 16,
-                                                    GNUTLS_FSAN_APPEND);
+    struct ip ip;
+    if (ip_parse(str_from(name), &ip))
+        return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, ip.byte,
+                                                    ip.family == 4 ? 4 : 16, GNUTLS_FSAN_APPEND);
     return gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, name,
                                                 (unsigned)strlen(name), GNUTLS_FSAN_APPEND);
 }

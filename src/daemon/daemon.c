@@ -291,9 +291,9 @@ static enum status make_cert(struct daemon *d, struct fault *why)
         names[count++] = address;
     enum status s = cert_make(d->config->name, names, count, &file, why);
     if (s == ST_OK)
-        s = file_write(AT_FDCWD, PATH_API_PEM, secret_view(&file), 0600, why);
-    if (s == ST_OK)
         s = file_write(AT_FDCWD, PATH_API_CRT, cert_public_part(secret_view(&file)), 0644, why);
+    if (s == ST_OK) /* last: once it is there, neither is made again */
+        s = file_write(AT_FDCWD, PATH_API_PEM, secret_view(&file), 0600, why);
     return s == ST_OK ? cert_open(secret_view(&file), &d->cert, why) : s;
 }
 

@@ -8,7 +8,7 @@
 #include "base/fault.h"
 #include "base/ip.h"
 
-enum { NET_TCP_BACKLOG = 128, NET_TCP_HOST_MAX = 254 }; /* a host's name, with NUL */
+enum { NET_TCP_BACKLOG = 128 };
 
 /*
  * Listen. "::" takes IPv4 as well.
