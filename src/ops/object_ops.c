@@ -28,7 +28,9 @@ void object_op_delete(struct op_run *r)
         return;
     }
 
-    const Pb__DeleteRequest *q = (const Pb__DeleteRequest *)r->request;
+    /* What ends at once has nothing to be forced. */
+    bool forced = r->op->request == &pb__delete_request__descriptor &&
+                  ((const Pb__DeleteRequest *)r->request)->force;
     char kind_name[20], uid[OBJECT_UID_MAX], operation[OBJECT_UID_MAX];
     (void)snprintf(kind_name, sizeof kind_name, "%s", object_kind_name(kind));
     (void)snprintf(uid, sizeof uid, "%s", object_uid(o));
@@ -39,7 +41,7 @@ void object_op_delete(struct op_run *r)
     delete.has_if_index = r->has_if;
     delete.if_index = r->if_index;
     delete.has_force = 1;
-    delete.force = q->force;
+    delete.force = forced;
     delete.operation_id = r->op->flags & OP_SLOW ? operation : NULL;
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_DELETE;

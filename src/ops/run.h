@@ -128,7 +128,7 @@ run_handler image_op_create;
 run_handler node_op_show, node_op_shutdown;
 run_handler cluster_op_show, cluster_op_version;
 run_handler tenant_op_create, project_op_create;
-run_handler token_op_create, token_op_revoke;
+run_handler token_op_create;
 run_handler event_op_watch;
 run_handler operation_op_show, operation_op_wait, operation_op_cancel;
 run_handler object_op_show, object_op_list, object_op_delete;

@@ -95,27 +95,3 @@ void token_op_create(struct op_run *r)
     cmd.token_create = &create;
     run_propose(r, &cmd, after_create);
 }
-
-/* --- ending one --- */
-
-void token_op_revoke(struct op_run *r)
-{
-    static char kind[] = "token";
-    struct object *o;
-    struct fault why;
-    char uid[OBJECT_UID_MAX];
-    if (run_target(r, OBJECT_TOKEN, &o, &why) != ST_OK) {
-        run_fail(r, &why);
-        return;
-    }
-    (void)snprintf(uid, sizeof uid, "%s", object_uid(o));
-    Pb__CmdDelete delete = PB__CMD_DELETE__INIT;
-    delete.kind = kind;
-    delete.uid = uid;
-    delete.has_if_index = r->has_if;
-    delete.if_index = r->if_index;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.body_case = PB__COMMAND__BODY_DELETE;
-    cmd.delete_ = &delete;
-    run_propose(r, &cmd, run_after_empty);
-}

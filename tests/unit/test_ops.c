@@ -335,6 +335,9 @@ TEST(ops_token_that_is_not_good_is_refused_and_says_why)
     CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, str_from(text), &who, &why));
     CHECK(strstr(why.text, "token ci has expired, at ") != NULL);
     CHECK_EQ(ST_OK, ops_authenticate(b.ops, str_from(other), &who, &why));
+    bench_call(&b, "DELETE", "/v1/tokens/other?dry_run", "", 200);
+    CHECK_EQ(ST_OK, ops_authenticate(b.ops, str_from(other), &who, &why));
+    bench_call(&b, "DELETE", "/v1/tokens/other?force", "", 400);
     bench_call(&b, "DELETE", "/v1/tokens/other", "", 204);
     CHECK_EQ(ST_UNAUTHENTICATED, ops_authenticate(b.ops, str_from(other), &who, &why));
     CHECK_STR("the token is not known: it was revoked, or never made here", why.text);
