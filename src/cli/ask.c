@@ -78,14 +78,15 @@ static void copy_header(const struct http_head *h, const char *name, char *out, 
 
 /* --- sending --- */
 
-static enum status connect_to(struct cli *c, struct http_client *http, struct fault *why)
+static enum status connect_to(struct cli *c, struct http_client *http, uint64_t deadline_ms,
+                              struct fault *why)
 {
     *http = (struct http_client){0};
     http_parser_init(&http->parser, false);
     enum status s = cli_find_place(c, why);
     if (s != ST_OK)
         return s;
-    s = http_client_open(http, &c->place, c->stop_fd, why);
+    s = http_client_open(http, &c->place, deadline_ms, c->stop_fd, why);
     if (!c->place.socket) {
         if (s == ST_UNAVAILABLE && !why->hint[0])
             fault_hint(why, "is the node up, and does its `api.listen` say that port?");
@@ -161,7 +162,7 @@ static enum status refused(struct http_client *http, uint64_t deadline_ms, struc
 enum status cli_exchange(struct cli *c, struct http_client *http, struct http_request *r,
                          uint64_t deadline_ms, struct fault *why)
 {
-    enum status s = connect_to(c, http, why);
+    enum status s = connect_to(c, http, deadline_ms, why);
     return s == ST_OK ? send_request(c, http, r, deadline_ms, why) : s;
 }
 

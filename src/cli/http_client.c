@@ -12,12 +12,12 @@ enum { HEAD_OUT_MAX = 128 << 10, STEP = 32 << 10 };
 
 _Static_assert((int)STEP <= (int)HTTP_FEED_MAX, "what is read at once can be fed at once");
 
-enum status http_client_open(struct http_client *c, const struct place *p, int stop_fd,
-                             struct fault *why)
+enum status http_client_open(struct http_client *c, const struct place *p, uint64_t deadline_ms,
+                             int stop_fd, struct fault *why)
 {
     *c = (struct http_client){.place = p, .stop_fd = stop_fd};
     http_parser_init(&c->parser, false);
-    return link_open(p, stop_fd, &c->link, why);
+    return link_open(p, deadline_ms, stop_fd, &c->link, why);
 }
 
 void http_client_close(struct http_client *c)

@@ -34,14 +34,15 @@ struct http_client {
 };
 
 /*
- * p         kept until it is closed. Its token, if it has one, goes with each request.
- * stop_fd   borrowed.
- * c         is to be closed, also when this failed.
+ * p             kept until it is closed. Its token, if it has one, goes with each request.
+ * deadline_ms   as of link_open().
+ * stop_fd       borrowed.
+ * c             is to be closed, also when this failed.
  *
- * Returns   as link_open().
+ * Returns       as link_open().
  */
-MUST_USE enum status http_client_open(struct http_client *c, const struct place *p, int stop_fd,
-                                      struct fault *why);
+MUST_USE enum status http_client_open(struct http_client *c, const struct place *p,
+                                      uint64_t deadline_ms, int stop_fd, struct fault *why);
 void http_client_close(struct http_client *c);
 
 /*

@@ -95,9 +95,9 @@ static enum status wait_for(const struct link *l, int stop_fd, uint64_t deadline
     return n > 0 ? ST_OK : fault_set(why, ST_TIMEOUT, "the node did not answer in time");
 }
 
-static enum status shake(struct link *l, int stop_fd, struct fault *why)
+static enum status shake(struct link *l, uint64_t deadline_ms, int stop_fd, struct fault *why)
 {
-    uint64_t deadline_ms = now_plus(HANDSHAKE_MS);
+    deadline_ms = MIN(deadline_ms, now_plus(HANDSHAKE_MS));
     int code = prepare(l);
     while (code == 0 && (code = gnutls_handshake(l->session)) != 0 &&
            !gnutls_error_is_fatal(code)) {
@@ -118,15 +118,17 @@ static enum status shake(struct link *l, int stop_fd, struct fault *why)
     return ST_UNAVAILABLE;
 }
 
-enum status link_open(const struct place *p, int stop_fd, struct link **ret, struct fault *why)
+enum status link_open(const struct place *p, uint64_t deadline_ms, int stop_fd, struct link **ret,
+                      struct fault *why)
 {
     struct link *l = NEW(struct link);
+    uint32_t connect_ms = (uint32_t)MAX(1, now_until(MIN(deadline_ms, now_plus(CONNECT_MS))));
     l->fd = -1;
     l->place = p;
-    enum status s = p->socket ? net_unix_connect(p->socket, CONNECT_MS, &l->fd, why)
-                              : net_tcp_connect(p->host, p->port, CONNECT_MS, &l->fd, why);
+    enum status s = p->socket ? net_unix_connect(p->socket, connect_ms, &l->fd, why)
+                              : net_tcp_connect(p->host, p->port, connect_ms, &l->fd, why);
     if (s == ST_OK && !p->socket)
-        s = shake(l, stop_fd, why);
+        s = shake(l, deadline_ms, stop_fd, why);
     l->place = NULL;
     if (s != ST_OK) {
         link_close(l);

@@ -25,14 +25,16 @@ struct place {
 struct link;
 
 /*
- * stop_fd   readable: give up. -1: there is none.
+ * deadline_ms   on the clock of now_ms(): it gives up by then, and after some seconds in any case. Each
+ *               address of a name has that time; looking the name up takes as long as it takes.
+ * stop_fd       readable: give up. -1: there is none.
  *
  * Returns   ST_UNAUTHENTICATED   the node shows another key than the one that is pinned.
  *           ST_UNAVAILABLE       nobody listens there, or not with TLS 1.3.
  *           ST_CANCELLED, and what net_unix_connect() and net_tcp_connect() may return.
  */
-MUST_USE enum status link_open(const struct place *p, int stop_fd, struct link **ret,
-                               struct fault *why);
+MUST_USE enum status link_open(const struct place *p, uint64_t deadline_ms, int stop_fd,
+                               struct link **ret, struct fault *why);
 void link_close(struct link *l); /* NULL is fine */
 
 int link_fd(const struct link *l); /* to poll */

@@ -165,6 +165,23 @@ TEST(context_says_why_no_node_answers)
     web_stop(&w);
 }
 
+/* Whoever presses Tab waits for no node that is silent. */
+TEST(context_that_is_silent_holds_up_no_completion)
+{
+    struct web w;
+    start(&w);
+    static const struct ip_endpoint loopback = {.ip = {4, {127, 0, 0, 1}}};
+    AUTO(close_fd) int fd = -1;
+    CHECK_EQ(ST_OK, net_tcp_listen(&loopback, &fd, NULL));
+    add(&w, "mute", net_tcp_port(fd), web_token(&w, "ci", "viewer"));
+    CHECK_EQ(0, setenv("BLIXARD_CONTEXT", "mute", 1));
+    uint64_t before_ms = web_now_ms();
+    (void)run(&w, 0, "__complete vm show w", "");
+    CHECK(web_now_ms() - before_ms < 5000);
+    CHECK_EQ(0, unsetenv("BLIXARD_CONTEXT"));
+    web_stop(&w);
+}
+
 TEST(context_add_refuses_what_is_not_right)
 {
     struct web w;
