@@ -248,12 +248,38 @@ static void all_come_back(struct group *g)
     }
 }
 
+/* Has something that was sent or written before then, while things went wrong, yet to arrive or to become durable? */
+static bool is_left(const struct group *g, uint64_t before_us)
+{
+    for (uint32_t i = 1; i <= g->number_last; i++) {
+        const struct member *m = &g->member[i];
+        if (m->up && m->disk_at_work && m->disk_from_us < before_us)
+            return true;
+    }
+    return net_left(&g->net, before_us);
+}
+
+/* How long the group is without who leads it. */
+static void replace_leader(struct group *g, struct member *leader, uint64_t calm_us)
+{
+    struct stats *st = &g->sim->stats;
+    /* Heartbeats of the dead that come up to 2 s late keep others from an election. */
+    bool left = is_left(g, calm_us);
+    member_stop(leader);
+    uint64_t us = wait_for(g, leads, "nobody leads in its place");
+    if (!g->faults.alike) /* that it takes longer then is what timeouts differ for */
+        stats_take(left ? &st->election_left_ms : &st->election_ms, us / 1000);
+    if (!g->sim->failed)
+        member_start(leader);
+}
+
 static void phase_of_calm(struct group *g)
 {
     struct sim *s = g->sim;
     if (g->faults.witnesses)
         leave_one(g);
     calm(g);
+    uint64_t calm_us = s->now_us;
     if (g->faults.witnesses) {
         IGNORE(wait_for(g, leads, "nobody leads with the witnesses alone"));
         all_come_back(g);
@@ -263,14 +289,8 @@ static void phase_of_calm(struct group *g)
     if (!g->replacing) /* an operator takes his time */
         stats_take(&s->stats.heal_ms, us / 1000);
     struct member *leader = s->failed ? NULL : group_leader(g);
-    if (leader && can_do_without(leader)) {
-        member_stop(leader);
-        us = wait_for(g, leads, "nobody leads in its place");
-        if (!g->faults.alike) /* that it takes longer then is what timeouts differ for */
-            stats_take(&s->stats.election_ms, us / 1000);
-        if (!s->failed)
-            member_start(leader);
-    }
+    if (leader && can_do_without(leader))
+        replace_leader(g, leader, calm_us);
     g->asking = false;
     IGNORE(wait_for(g, clients_idle, "clients still ask"));
     IGNORE(wait_for(g, caught_up, "somebody lags behind at the end"));

@@ -179,6 +179,7 @@ static void arm_disk(struct member *m)
         us += sim_between(&g->rng, 1000, UINT64_C(1000) * g->faults.slow_disk_ms + 1000);
     }
     m->disk_at_work = true;
+    m->disk_from_us = g->sim->now_us;
     sim_after(g->sim, us, disk_work, m, m->life);
 }
 

@@ -31,9 +31,10 @@ struct member {
     struct lists *state; /* of a witness: empty */
     struct member_log *log;
     bool disk_at_work;
-    bool saving;     /* a snapshot is on its way to the platter */
-    bool installing; /* it came from a peer: nothing else is done until it is there */
-    bool fetching;   /* a peer's snapshot is on its way */
+    uint64_t disk_from_us; /* since when, if it is */
+    bool saving;           /* a snapshot is on its way to the platter */
+    bool installing;       /* it came from a peer: nothing else is done until it is there */
+    bool fetching;         /* a peer's snapshot is on its way */
     uint64_t wake_at;
     uint64_t paused_until;
     uint64_t started_us;

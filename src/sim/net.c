@@ -87,7 +87,8 @@ static void post(struct net *n, const struct raft_message *m, uint64_t us, bool 
 static void post_bytes(struct net *n, uint32_t from, uint32_t to, struct str bytes)
 {
     struct envelope *e = NEW(struct envelope);
-    *e = (struct envelope){.net = n, .from = from, .to = to, .len = bytes.len};
+    *e = (struct envelope){
+        .net = n, .from = from, .to = to, .sent_us = n->sim->now_us, .len = bytes.len};
     e->bytes = mem_dup(bytes.ptr, bytes.len);
     list_push(&n->flight, &e->item);
     sim_after_owned(n->sim, delay(n, from, to), arrive, e);
@@ -120,6 +121,16 @@ void net_send(struct net *n, const struct raft_message *m)
         post(n, m, delay(n, m->from, m->to), false);
     if (rng_chance(&n->sim->extra, n->faults.stale))
         post(n, m, 1000 * rng_below(&n->sim->extra, STALE_MS_MAX) + 1, true);
+}
+
+bool net_left(const struct net *n, uint64_t before_us)
+{
+    LIST_EACH(it, &n->flight) {
+        const struct envelope *e = CONTAINER_OF(it, struct envelope, item);
+        if (e->sent_us < before_us && !e->lost && !e->stale)
+            return true;
+    }
+    return false;
 }
 
 void net_split(struct net *n, uint64_t a, uint64_t b, bool both_ways)

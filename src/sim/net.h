@@ -40,6 +40,8 @@ void net_done(struct net *n);
 void net_send(struct net *n, const struct raft_message *m);
 /* The same for bytes, which are copied, and come by deliver_bytes(). */
 void net_send_bytes(struct net *n, uint32_t from, uint32_t to, struct str bytes);
+/* Is anything on its way, other than what is lost or comes once more, that was sent before then? */
+bool net_left(const struct net *n, uint64_t before_us);
 /* Cut or mend all links between the two sides: a bit for each member. */
 void net_split(struct net *n, uint64_t a, uint64_t b, bool both_ways);
 void net_heal(struct net *n);

@@ -93,9 +93,10 @@
     X(bad_snapshots, "snapshots that cannot be")
 
 /* How long something took, each time. */
-#define STATS_TIMES_TABLE(X)                        \
-    X(heal_ms, "all well until all have caught up") \
-    X(election_ms, "a leader dies until another one commits")
+#define STATS_TIMES_TABLE(X)                                  \
+    X(heal_ms, "all well until all have caught up")           \
+    X(election_ms, "a leader dies until another one commits") \
+    X(election_left_ms, "the same while late messages or slow disks are left of what went wrong")
 
 enum { TIMES_BUCKETS = 4096, TIMES_BUCKET_MS = 5 };
 
