@@ -22,6 +22,7 @@
 #include "support/etcd_group.h"
 #include "support/herd.h"
 #include "support/raft_group.h"
+#include "support/scratch.h"
 
 enum {
     ROUNDS = 5,
@@ -147,26 +148,20 @@ static void begin_etcd(struct bench *b, const char *program, const char *dir, si
 int main(int argc, char **argv)
 {
     static struct bench b;
-    char path[256] = "/tmp/blixard-bench-XXXXXX";
     const char *program = etcd_find();
     int rounds = argc > 2 ? atoi(argv[2]) : ROUNDS, links = argc > 4 ? atoi(argv[4]) : LINKS;
     b.slice_ms = argc > 3 ? strtoull(argv[3], NULL, 10) : SLICE_MS;
-    if (argc > 1)
-        (void)snprintf(path, sizeof path, "%s/group-XXXXXX", argv[1]);
     if (rounds < 1 || rounds > BENCH_ROUNDS_MAX || links < 0 || links > ETCD_LINKS_MAX ||
         b.slice_ms == 0) {
         fprintf(stderr, "usage: %s [DIRECTORY [ROUNDS [SLICE_MS [LINKS]]]]\n", argv[0]);
         return 2;
     }
-    if (!mkdtemp(path)) {
-        perror(path);
-        return 1;
-    }
-    herd_begin(path);
-    raft_group_begin(&b.ours, path);
+    const char *dir = argc > 1 ? scratch_dir_in(argv[1]) : scratch_dir();
+    herd_begin();
+    raft_group_begin(&b.ours, dir);
     b.beside = program && links > 0;
     if (b.beside)
-        begin_etcd(&b, program, path, (size_t)links);
+        begin_etcd(&b, program, dir, (size_t)links);
     else
         printf("# skipped: %s\n", program ? "without etcd, as asked" : "etcd is not installed");
     for (int i = 0; i < rounds; i++)

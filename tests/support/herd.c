@@ -4,20 +4,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/units.h"
-#include "os/file.h"
 
 enum { HERD_MAX = 16 };
 
 static struct {
     pid_t owner; /* a fork has all of this too, and must not act on it */
-    char dir[256];
     size_t count;
     struct herd_process {
         pid_t pid;
@@ -33,7 +30,6 @@ static void on_signal(int signal)
 
 static void end(void)
 {
-    struct fault why;
     if (getpid() != herd.owner)
         return;
     for (size_t i = 0; i < herd.count; i++)
@@ -42,8 +38,6 @@ static void end(void)
         while (waitpid(herd.process[i].pid, NULL, 0) < 0 && errno == EINTR)
             ;
     herd.count = 0;
-    if (herd.dir[0] && file_remove_tree(AT_FDCWD, herd.dir, &why) != ST_OK)
-        (void)fprintf(stderr, "error: %s\n", why.text);
 }
 
 static void set_signals(void (*handler)(int))
@@ -54,11 +48,10 @@ static void set_signals(void (*handler)(int))
         ensure(sigaction(all[i], &sa, NULL) == 0);
 }
 
-void herd_begin(const char *dir)
+void herd_begin(void)
 {
-    require(herd.owner == 0 && strlen(dir) < sizeof herd.dir);
+    require(herd.owner == 0);
     herd.owner = getpid();
-    (void)snprintf(herd.dir, sizeof herd.dir, "%s", dir);
     ensure(atexit(end) == 0);
     set_signals(on_signal);
     /* That nobody reads what is printed is no reason to leave things behind. */

@@ -1,7 +1,6 @@
 /*
- * herd: the processes that a benchmark starts, and the directory that they share. However the program ends,
- * short of SIGKILL or an abort, they end with it by their pids and the directory goes; after one of those the
- * kernel ends them, and the directory stays.
+ * herd: the processes that a benchmark starts. However the program ends, short of SIGKILL or an abort, they end with it
+ * by their pids; after one of those the kernel ends them.
  */
 #pragma once
 
@@ -9,9 +8,9 @@
 
 #include "base/fault.h"
 
-/* dir      exists, and is removed at the end with all that it holds; "" for none. Copied.
- * From now on SIGINT, SIGTERM and SIGHUP do no more than herd_watch() tells of. Once in a program. */
-void herd_begin(const char *dir);
+/* From now on SIGINT, SIGTERM and SIGHUP do no more than herd_watch() tells of. Once in a program, and after scratch_dir():
+ * what they write to goes when they are gone. */
+void herd_begin(void);
 
 /* As fork(2), with default signals in the child, which leaves by _exit() or an exec. name is kept, and says
  * what it was if it ends early. */

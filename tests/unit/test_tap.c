@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/scratch.h"
 #include "support/tap.h"
 
 static void check_dies_by(int number)
@@ -32,4 +33,15 @@ TEST(tap_runs_in_the_background_as_in_the_foreground)
     CHECK(f && fgets(line, sizeof line, f));
     CHECK_STR("ok 1 - tap_signals_end_what_does_not_catch_them\n", line);
     CHECK_EQ(0, pclose(f));
+}
+
+TEST(scratch_directory_outlives_a_fork_that_exits)
+{
+    int end = 0;
+    const char *dir = scratch_dir();
+    pid_t pid = fork();
+    if (pid == 0)
+        exit(0);
+    CHECK(pid > 0 && waitpid(pid, &end, 0) == pid && end == 0);
+    CHECK(access(dir, F_OK) == 0);
 }
