@@ -246,7 +246,7 @@ static enum status open_helper(struct daemon *d, struct fault *why)
     if (s != ST_OK)
         return fault_wrap(why, s, "start the helper process");
     const struct host_facts *f = &d->host->facts;
-    LOG(d->log, LOG_INFO, "helper.ready", F_BOOL("privileged", f->privileged),
+    LOG(d->log, LOG_INFO, "helper.ready", F_STR("tag", i.tag), F_BOOL("privileged", f->privileged),
         F_BOOL("tap", f->tap), F_BOOL("filter", f->filter), F_U64("cgroup", f->cgroup),
         F_STR("missing", f->why[0] ? f->why : NULL));
     return ST_OK;
