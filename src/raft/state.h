@@ -149,7 +149,7 @@ void raft_campaign(struct raft *r, bool force); /* a new term, without a pre-vot
 void raft_precampaign(struct raft *r);
 bool raft_may_lead(const struct raft *r);
 bool raft_may_ask(const struct raft *r); /* for pre-votes */
-void raft_vote_step(struct raft *r); /* after something became durable: ask, count, tell */
+void raft_vote_step(struct raft *r);     /* after something became durable: ask, count, tell */
 void raft_on_vote_ask(struct raft *r, const struct raft_message *m);
 void raft_on_vote(struct raft *r, const struct raft_message *m);
 bool raft_heard_lately(const struct raft *r); /* from a leader, or as one */
