@@ -57,15 +57,13 @@ void raft_reset_log(struct raft *r, uint64_t index, uint64_t term)
 static void push(struct raft *r, const struct raft_entry *e)
 {
     struct raft_entry own = *e;
-    struct raft_members m;
     if (own.data)
         (void)raft_data_ref(own.data);
     raft_log_push(&r->log, own);
     if (e->type != RAFT_ENTRY_MEMBERS)
         return;
-    enum status s = raft_configs_decode(e, &m, NULL);
+    enum status s = raft_configs_take(r, e, NULL);
     ensure(s == ST_OK); /* raft_check() has read it */
-    raft_configs_add(r, e->index, &m);
 }
 
 void raft_take_entries(struct raft *r, const struct raft_message *m)

@@ -29,11 +29,20 @@ static bool numbers_fit(const struct raft_message *m)
     return m->count <= UINT32_MAX;
 }
 
+/* By itself, since so large a variable costs something where it is declared: it is cleared. */
+static enum status check_members(const struct raft_message *m, const struct raft_entry *e,
+                                 struct fault *why)
+{
+    struct raft_members members;
+    if (raft_configs_decode(e, &members, why) != ST_OK)
+        return fault_wrap(why, ST_INVALID, "message of member %" PRIu32, m->from);
+    return ST_OK;
+}
+
 /* An entry as one after (index, term) must be. */
 static enum status check_entry(const struct raft_message *m, const struct raft_entry *e,
                                uint64_t index, uint64_t term, struct fault *why)
 {
-    struct raft_members members;
     if (e->index != index)
         return bad(why, m, "its entries are not in a row");
     if (e->term < term || e->term > m->term || e->term == 0)
@@ -42,9 +51,7 @@ static enum status check_entry(const struct raft_message *m, const struct raft_e
         return bad(why, m, "an entry is of unknown type");
     if ((e->type != RAFT_ENTRY_NOOP) != (e->data != NULL))
         return bad(why, m, "an entry has data against its type");
-    if (e->type == RAFT_ENTRY_MEMBERS && raft_configs_decode(e, &members, why) != ST_OK)
-        return fault_wrap(why, ST_INVALID, "message of member %" PRIu32, m->from);
-    return ST_OK;
+    return e->type == RAFT_ENTRY_MEMBERS ? check_members(m, e, why) : ST_OK;
 }
 
 /* What is committed, or was seen in this leader's own log, it cannot have otherwise. */

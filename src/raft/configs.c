@@ -36,6 +36,15 @@ enum status raft_configs_decode(const struct raft_entry *e, struct raft_members 
     return s == ST_OK ? ST_OK : fault_wrap(why, s, "entry %" PRIu64, e->index);
 }
 
+enum status raft_configs_take(struct raft *r, const struct raft_entry *e, struct fault *why)
+{
+    struct raft_members m;
+    enum status s = raft_configs_decode(e, &m, why);
+    if (s == ST_OK)
+        raft_configs_add(r, e->index, &m);
+    return s;
+}
+
 void raft_configs_cut(struct raft *r, uint64_t last)
 {
     while (r->config_count > 1 && r->configs[r->config_count - 1].index > last)

@@ -59,15 +59,13 @@ static enum status load_entry(struct raft *r, const struct raft_entry *e,
                               const struct raft_snapshot *snapshot, struct fault *why)
 {
     struct raft_entry own = *e;
-    struct raft_members m;
     if (own.data)
         (void)raft_data_ref(own.data);
     raft_log_push(&r->log, own);
     if (e->type != RAFT_ENTRY_MEMBERS || e->index <= snapshot->index)
         return ST_OK;
-    if (raft_configs_decode(e, &m, why) != ST_OK)
+    if (raft_configs_take(r, e, why) != ST_OK)
         return fault_wrap(why, ST_CORRUPT, "the log");
-    raft_configs_add(r, e->index, &m);
     return ST_OK;
 }
 

@@ -133,6 +133,9 @@ void raft_arm_election(struct raft *r);                           /* from now */
 void raft_configs_add(struct raft *r, uint64_t index, const struct raft_members *m);
 MUST_USE enum status raft_configs_decode(const struct raft_entry *e, struct raft_members *ret,
                                          struct fault *why);
+/* Those of an entry that now ends the log. */
+MUST_USE enum status raft_configs_take(struct raft *r, const struct raft_entry *e,
+                                       struct fault *why);
 void raft_configs_cut(struct raft *r, uint64_t last);      /* those after it are taken back */
 void raft_configs_compact(struct raft *r, uint64_t index); /* keep those in force from it on */
 /* Nothing is known before index, where m is in force. What the log still holds after it stays. */
