@@ -365,6 +365,84 @@ TEST(room_for_one_may_be_the_end_of_another)
     quic_net_done(&net);
 }
 
+/* An application does what it likes in an event, whichever it is. */
+enum act { ACT_ABORT, ACT_STOP, ACT_CLOSE, ACT_WRITE, ACT_OPEN, ACTS };
+static enum act act;
+
+static void do_act(struct quic_stream *s)
+{
+    struct quic_stream *other;
+    struct quic_conn *c = quic_stream_conn(s);
+    switch (act) {
+    case ACT_ABORT: quic_stream_abort(s, 1); return;
+    case ACT_STOP: quic_stream_stop(s, 2); return;
+    case ACT_CLOSE: quic_conn_close(c, 3); return;
+    case ACT_WRITE: IGNORE(quic_stream_write(s, STR("answer"), true, NULL)); return;
+    default:
+        if (quic_stream_open(c, NULL, &other, NULL) == ST_OK)
+            IGNORE(quic_stream_write(other, STR("another"), true, NULL));
+    }
+}
+
+static void act_at_stream(void *ctx, struct quic_stream *s)
+{
+    (void)ctx;
+    do_act(s);
+}
+
+static void act_at_data(void *ctx, struct quic_stream *s, struct str bytes, bool fin)
+{
+    (void)ctx, (void)fin;
+    quic_stream_consume(s, bytes.len);
+    do_act(s);
+}
+
+static void act_at_code(void *ctx, struct quic_stream *s, uint64_t code)
+{
+    (void)ctx, (void)code;
+    do_act(s);
+}
+
+static void act_in_event(size_t event)
+{
+    static uint8_t data[10000];
+    quic_net_init(&net, 68);
+    struct net_node *a = quic_net_add(&net, few), *b = quic_net_add(&net, few);
+    struct endpoint_events *ev = &b->events;
+    endpoint_events_init(ev);
+    ev->admit = a->events.admit;
+    ev->opened = a->events.opened;
+    ev->closed = a->events.closed;
+    ev->ctx = b;
+    switch (event) {
+    case 0: ev->stream_opened = act_at_stream; break;
+    case 1: ev->stream_data = act_at_data; break;
+    case 2: ev->stream_reset = act_at_code; break;
+    default: ev->stream_closed = act_at_stream; break;
+    }
+    struct quic_conn *c = quic_net_join(a, b);
+    struct net_stream *x = quic_net_open(c), *y = quic_net_open(c);
+    write_all(x, data, sizeof data, true);
+    write_all(y, data, 5000, false);
+    CHECK(!quic_net_run(&net, 200, NULL, NULL));
+    if (y->s)
+        quic_stream_abort(y->s, 9);
+    CHECK(!quic_net_run(&net, 200, NULL, NULL));
+    if (act == ACT_CLOSE)
+        CHECK_EQ(1, a->close_count);
+    else
+        CHECK_EQ(0, a->close_count + b->close_count);
+    quic_net_done(&net);
+}
+
+TEST(an_event_may_ask_for_anything)
+{
+    for (act = 0; act < ACTS; act++)
+        for (size_t event = 0; event < 4; event++) {
+            act_in_event(event);
+        }
+}
+
 /* As many streams as are allowed; the next one waits until one is over. */
 TEST(streams_are_counted)
 {
