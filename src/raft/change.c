@@ -37,11 +37,13 @@ static enum status check_change(const struct raft *r, const struct raft_members 
     return raft_members_check(wanted, why);
 }
 
-/* Does it lack little, and nothing that a witness may have dropped? */
+/* Does it lack little, nothing that a witness may have dropped, and know who the members are? Who votes and does not
+ * know of it may be the only one left that could lead, and would not ask for what it lacks. */
 static bool has_caught_up(const struct raft *r, uint32_t number)
 {
     const struct raft_peer *p = raft_peer_find(r, number);
-    return p && raft_peer_lately(r, p) && p->flow == RAFT_REPLICATE && p->match >= r->kept &&
+    return p && raft_peer_lately(r, p) && p->flow == RAFT_REPLICATE &&
+           p->match >= MAX(r->kept, r->configs[r->config_count - 1].index) &&
            p->match + r->config.join_lag >= raft_log_last(&r->log);
 }
 

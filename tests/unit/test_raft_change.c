@@ -179,6 +179,35 @@ TEST(change_who_joins_may_lack_so_many_entries_and_no_more)
     }
 }
 
+/* Else it may vote and know of nobody: it would ask no witness for what it lacks, and be the only one who could lead. */
+TEST(change_who_joins_votes_once_it_knows_that_it_joins)
+{
+    struct net *n = net_new(3);
+    n->config.join_lag = 1000;
+    n->config.batch_entries_max = 2;
+    net_start_each(n, 4);
+    net_elect(n, 1);
+    net_fill(n, 1, 10);
+    net_disk_hold(n, 4);
+    struct raft_members wanted = voters("123");
+    CHECK(raft_members_put(&wanted, 4, J));
+    CHECK_EQ(ST_OK, change(n, 1, wanted));
+    net_settle(n);
+    for (int i = 0; i < 2; i++) { /* the term, then the first entries */
+        net_disk_do(n, 4, 1);
+        net_settle(n);
+    }
+    CHECK_EQ(2, net_peer(n, 1, 4).match); /* it answers, and has taken the first entries */
+    net_beat(n, 1);
+    CHECK_EQ(J, raft_members_find(members(n, 1), 4)->flags);
+    net_disk_release(n, 4);
+    net_settle(n);
+    net_beat(n, 1);
+    net_settle(n);
+    check_members(n, 1, voters("1234"));
+    net_free(n);
+}
+
 /* Who is to vote and is not there yet joins first: it would only hold up the others. */
 TEST(change_new_voter_joins_first)
 {
