@@ -16,7 +16,7 @@
 enum {
     LIMIT_TENANTS = 1000,
     LIMIT_PROJECTS = 10000,
-    LIMIT_NODES = 1000,
+    LIMIT_NODES = 128, /* as many members as consensus takes */
     LIMIT_IMAGES = 10000,
     LIMIT_VMS = 100000,
     LIMIT_TOKENS = 1000,

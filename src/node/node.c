@@ -124,6 +124,8 @@ struct node *node_new(const struct node_config *c, const struct node_ports *p)
     n->log_events = (struct log_events){log_appended, log_snapshotted, log_failed, n};
     reconcile_init(n);
     images_init(n);
+    if (c->keep_roles)
+        node_roles_init(n);
     return n;
 }
 
@@ -197,6 +199,7 @@ void node_step(struct node *n)
         node_restore_step(n);
         consensus(n);
         node_hello_step(n);
+        node_roles_step(n);
         node_read_step(n);
         node_forward_step(n);
         reconcile_step(n);
@@ -234,6 +237,7 @@ uint64_t node_deadline_ms(const struct node *n)
         heap_first_key(&n->proposals.due),
         heap_first_key(&n->reads.due),
         node_hello_deadline_ms(n),
+        node_roles_deadline_ms(n),
         reconcile_deadline_ms(n),
         images_deadline_ms(n),
     };

@@ -71,6 +71,9 @@ struct node_config {
      * members in force say; if they say otherwise, the node stops. */
     bool witness;
     uint32_t election_ms, heartbeat_ms; /* raft/raft.h */
+    /* As the leader, let the members be the nodes of the state, and those of them vote that node/roles.h says; and
+     * stop once this node is not among them any more. Without it, members are whoever node_change_members() names. */
+    bool keep_roles;
 };
 void node_config_default(struct node_config *c);
 

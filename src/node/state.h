@@ -125,6 +125,23 @@ struct node_mails {
     uint64_t sent, received, refused;
 };
 
+struct node_heard {
+    uint32_t number;
+    uint64_t ms; /* when the leader heard of it last */
+};
+
+/* As the leader of a term: who votes (roles.h). */
+struct node_roles {
+    struct node_watch watch;
+    uint64_t term;
+    uint64_t check_ms; /* when to look again */
+    bool changed;      /* look at once */
+    bool
+        again; /* a step was taken, or is still to be: look again at check_ms even if nothing happens */
+    struct node_heard heard[RAFT_MEMBERS_MAX];
+    size_t heard_count;
+};
+
 enum hello {
     HELLO_WAIT, /* until the state is as new as the log */
     HELLO_INIT, /* no cluster yet: make it */
@@ -188,6 +205,7 @@ struct node {
     uint64_t hello_retry_ms;
     uint32_t number;
 
+    struct node_roles roles;
     struct reconcile reconcile;
     struct images images;
 
@@ -240,7 +258,12 @@ void node_snapshot_done(struct node_snapshot *s);
 void node_send(struct node *n, uint32_t to, const struct mail *m);
 void node_send_raft(struct node *n, const struct raft_message *m);
 bool node_is_witness(const struct node *n, uint32_t member); /* by the members in force */
-void node_members_step(struct node *n);                      /* this node must be what they say */
+
+/* --- members.c --- */
+void node_members_step(struct node *n); /* this node must be what they say */
+void node_roles_init(struct node *n);
+void node_roles_step(struct node *n); /* as the leader: let the members be those of the state */
+uint64_t node_roles_deadline_ms(const struct node *n);
 
 /* --- fetch.c, restore.c: a peer's snapshot comes in --- */
 void node_fetch_offered(struct node *n, uint32_t from);

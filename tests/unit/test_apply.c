@@ -627,7 +627,7 @@ TEST(apply_default_limits_are_those_of_the_header)
     CHECK_EQ(1, l.objects[OBJECT_CLUSTER]);
     CHECK_EQ(1000, l.objects[OBJECT_TENANT]);
     CHECK_EQ(10000, l.objects[OBJECT_PROJECT]);
-    CHECK_EQ(1000, l.objects[OBJECT_NODE]);
+    CHECK_EQ(128, l.objects[OBJECT_NODE]);
     CHECK_EQ(10000, l.objects[OBJECT_IMAGE]);
     CHECK_EQ(100000, l.objects[OBJECT_VM]);
     CHECK_EQ(10000, l.objects[OBJECT_OPERATION]);
