@@ -10,8 +10,7 @@ enum {
     PREFIX_LEN = sizeof TOKEN_PREFIX - 1,
     SECRET_AT = PREFIX_LEN + TOKEN_ID_LEN + 1,
     CHECK_AT = SECRET_AT + TOKEN_SECRET_LEN,
-    ID_BYTES = 8,
-    SECRET_BYTES = TOKEN_RANDOM_SIZE - ID_BYTES,
+    SECRET_BYTES = TOKEN_RANDOM_SIZE - TOKEN_ID_RANDOM_SIZE,
     BASE = 62,
 };
 _Static_assert(CHECK_AT + TOKEN_CHECK_LEN == TOKEN_LEN, "the parts are the whole");
@@ -49,6 +48,19 @@ static void know(const char *text, struct token *ret)
     digest_of(text + SECRET_AT, TOKEN_SECRET_LEN, ret->digest);
 }
 
+void token_make_id(const uint8_t random[TOKEN_ID_RANDOM_SIZE], char out[TOKEN_ID_LEN + 1])
+{
+    uint8_t bytes[TOKEN_ID_RANDOM_SIZE];
+    memcpy(bytes, random, sizeof bytes);
+    write_digits(bytes, sizeof bytes, out, TOKEN_ID_LEN);
+    out[TOKEN_ID_LEN] = 0;
+}
+
+bool token_is_id(const char *id)
+{
+    return strlen(id) == TOKEN_ID_LEN && strspn(id, digits) == TOKEN_ID_LEN;
+}
+
 void token_make(const uint8_t random[TOKEN_RANDOM_SIZE], struct token *ret, struct secret *ret_text)
 {
     uint8_t bytes[TOKEN_RANDOM_SIZE];
@@ -57,9 +69,9 @@ void token_make(const uint8_t random[TOKEN_RANDOM_SIZE], struct token *ret, stru
     ret_text->len = TOKEN_LEN; /* the NUL stands behind */
     char *text = (char *)ret_text->ptr;
     memcpy(text, TOKEN_PREFIX, PREFIX_LEN);
-    write_digits(bytes, ID_BYTES, text + PREFIX_LEN, TOKEN_ID_LEN);
+    write_digits(bytes, TOKEN_ID_RANDOM_SIZE, text + PREFIX_LEN, TOKEN_ID_LEN);
     text[SECRET_AT - 1] = '_';
-    write_digits(bytes + ID_BYTES, SECRET_BYTES, text + SECRET_AT, TOKEN_SECRET_LEN);
+    write_digits(bytes + TOKEN_ID_RANDOM_SIZE, SECRET_BYTES, text + SECRET_AT, TOKEN_SECRET_LEN);
     write_check(text, text + CHECK_AT);
     text[TOKEN_LEN] = 0;
     secret_wipe(bytes, sizeof bytes);

@@ -28,6 +28,11 @@ struct token {
     uint8_t digest[TOKEN_DIGEST_SIZE]; /* SHA-256 of the text of the secret */
 };
 
+/* The id that follows from random bytes. */
+enum { TOKEN_ID_RANDOM_SIZE = 8 };
+void token_make_id(const uint8_t random[TOKEN_ID_RANDOM_SIZE], char out[TOKEN_ID_LEN + 1]);
+bool token_is_id(const char *id); /* of that length and of those digits */
+
 /* The token that follows from random bytes, which the caller then wipes. ret_text is its whole text
  * with a NUL behind it (len tells without): the caller's, to secret_done(). */
 void token_make(const uint8_t random[TOKEN_RANDOM_SIZE], struct token *ret,
