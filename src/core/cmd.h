@@ -12,6 +12,7 @@
 MUST_USE enum status cmd_cluster_init(struct txn *t, const Pb__CmdClusterInit *m, uint32_t level,
                                       struct fault *why);
 MUST_USE enum status cmd_node_hello(struct txn *t, const Pb__CmdNodeHello *m, struct fault *why);
+MUST_USE enum status cmd_node_enroll(struct txn *t, const Pb__CmdNodeEnroll *m, struct fault *why);
 MUST_USE enum status cmd_tenant_put(struct txn *t, const Pb__CmdTenantPut *m, struct fault *why);
 MUST_USE enum status cmd_project_put(struct txn *t, const Pb__CmdProjectPut *m, struct fault *why);
 MUST_USE enum status cmd_delete(struct txn *t, const Pb__CmdDelete *m, struct fault *why);
@@ -33,6 +34,21 @@ MUST_USE enum status cmd_delete_image(struct txn *t, struct object *o, const Pb_
                                       struct fault *why);
 MUST_USE enum status cmd_delete_vm(struct txn *t, struct object *o, const Pb__CmdDelete *m,
                                    struct fault *why);
+MUST_USE enum status cmd_delete_node(struct txn *t, struct object *o, const Pb__CmdDelete *m,
+                                     struct fault *why);
+
+/* --- nodes --- */
+
+/* What a node says of itself: ST_INVALID if that is not whole, ST_UNSUPPORTED if it does not know the
+ * feature level. */
+MUST_USE enum status cmd_node_check(const struct txn *t, const char *name,
+                                    const Pb__NodeFacts *facts, struct fault *why);
+/* Stage a new one of that number. ST_INVALID, ST_EXISTS for the uid; ST_LIMIT. */
+MUST_USE enum status cmd_node_add(struct txn *t, const char *uid, const char *name,
+                                  const Pb__NodeFacts *facts, uint32_t number, struct object **ret,
+                                  struct fault *why);
+/* Put a copy of the facts in place of those of `node`. */
+void cmd_node_set_facts(Pb__Node *node, const Pb__NodeFacts *facts);
 
 /* --- shared --- */
 

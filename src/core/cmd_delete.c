@@ -1,6 +1,6 @@
 /*
- * delete: tokens go at once; tenants and projects too, when nothing is in them; images and VMs when
- * their node has removed their files.
+ * delete: tokens go at once; tenants, projects and nodes too, when nothing is in them; images and VMs
+ * when their node has removed their files.
  */
 #include <string.h>
 
@@ -71,10 +71,11 @@ enum status cmd_delete(struct txn *t, const Pb__CmdDelete *m, struct fault *why)
         return s;
     if (!object_kind_from(str_from(m->kind), &kind) ||
         !(kind == OBJECT_TENANT || kind == OBJECT_PROJECT || kind == OBJECT_IMAGE ||
-          kind == OBJECT_VM || kind == OBJECT_TOKEN)) {
-        s = fault_set(why, ST_INVALID,
-                      "kind: \"%s\" cannot be deleted; tenant, project, image, vm and token can",
-                      m->kind);
+          kind == OBJECT_VM || kind == OBJECT_NODE || kind == OBJECT_TOKEN)) {
+        s = fault_set(
+            why, ST_INVALID,
+            "kind: \"%s\" cannot be deleted; tenant, project, image, vm, node and token can",
+            m->kind);
         fault_field(why, "kind");
         return s;
     }
@@ -87,6 +88,7 @@ enum status cmd_delete(struct txn *t, const Pb__CmdDelete *m, struct fault *why)
     case OBJECT_TENANT: return delete_tenant(t, o, why);
     case OBJECT_PROJECT: return delete_project(t, o, why);
     case OBJECT_TOKEN: remove_now(t, o, "token.revoked"); return ST_OK;
+    case OBJECT_NODE: return cmd_delete_node(t, o, m, why);
     case OBJECT_IMAGE: return cmd_delete_image(t, o, m, why);
     default: return cmd_delete_vm(t, o, m, why);
     }

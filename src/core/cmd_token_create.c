@@ -1,5 +1,6 @@
 /*
- * token_create: a new credential, whose secret only its owner has.
+ * token_create: a new credential, whose secret only its owner has: for the API, or for one machine to
+ * join.
  */
 #include <string.h>
 
@@ -26,16 +27,39 @@ static enum status refuse(const char *field, const char *text, struct fault *why
     return s;
 }
 
-static enum status check(const struct txn *t, const Pb__Token *want, struct fault *why)
+static enum status check_api(const Pb__Token *want, struct fault *why)
 {
-    if (!is_id(want->id))
-        return refuse("id", "it is 10 letters and digits", why);
     if (want->role == PB__ROLE__ROLE_NONE)
         return refuse("role", "viewer, operator or admin must be given", why);
     if (want->secret_hash.len != TOKEN_HASH_SIZE)
         return refuse("secret_hash", "it has 32 bytes", why);
-    if (want->token)
-        return refuse("token", "its secret is not for the state", why);
+    if (want->join_key.len > 0 || want->node_name)
+        return refuse(want->node_name ? "node_name" : "join_key", "it is for tokens to join with",
+                      why);
+    return ST_OK;
+}
+
+static enum status check_join(const Pb__Token *want, struct fault *why)
+{
+    if (want->role != PB__ROLE__ROLE_NONE)
+        return refuse("role", "a token to join with has none", why);
+    if (want->secret_hash.len > 0)
+        return refuse("secret_hash", "a token to join with has none", why);
+    if (want->join_key.len != TOKEN_KEY_SIZE)
+        return refuse("join_key", "it has 32 bytes", why);
+    return ST_OK;
+}
+
+static enum status check(const struct txn *t, const Pb__Token *want, struct fault *why)
+{
+    if (!is_id(want->id))
+        return refuse("id", "it is 10 letters and digits", why);
+    enum status s =
+        want->kind == PB__TOKEN_KIND__TOKEN_JOIN ? check_join(want, why) : check_api(want, why);
+    if (s != ST_OK)
+        return s;
+    if (want->token || want->ticket)
+        return refuse(want->token ? "token" : "ticket", "its secret is not for the state", why);
     if (want->expires_ns <= t->time_ns)
         return refuse("expires_ns", "that time is over", why);
     if (want->expires_ns - t->time_ns > LIFE_NS_MAX)
@@ -99,6 +123,7 @@ enum status cmd_token_create(struct txn *t, const Pb__CmdTokenCreate *m, struct 
     token->meta = cmd_copy_meta(want->meta);
     proto_set(&token->meta->project, NULL);
     proto_set(&token->created_by, t->actor);
+    PROTO_SET(token, kind, want->kind);
     struct object *o = txn_put(t, OBJECT_TOKEN, &token->base);
     units_time(token->expires_ns, until);
     txn_event(t, "token.created", o, "good until %s", until);

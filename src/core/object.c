@@ -188,6 +188,17 @@ bool object_unknown(const ProtobufCMessage *m)
     return false;
 }
 
+static const char *token_lacking(const Pb__Token *t)
+{
+    if (!t->id || !t->expires_ns)
+        return t->id ? "expires_ns" : "id";
+    if (t->kind == PB__TOKEN_KIND__TOKEN_JOIN)
+        return t->join_key.len != TOKEN_KEY_SIZE ? "join_key" : NULL;
+    if (t->role == PB__ROLE__ROLE_NONE)
+        return "role";
+    return t->secret_hash.len != TOKEN_HASH_SIZE ? "secret_hash" : NULL;
+}
+
 /* What lacks that the core relies on, or NULL. */
 static const char *lacking(const struct object *o)
 {
@@ -225,17 +236,23 @@ static const char *lacking(const struct object *o)
         return !p->id ? "id" : !p->kind ? "kind" : !p->target_uid ? "target_uid" : NULL;
     }
     case OBJECT_EVENT: return object_event(o)->type ? NULL : "type";
-    case OBJECT_TOKEN: {
-        const Pb__Token *t = object_token(o);
-        return !t->id                                  ? "id"
-               : t->role == PB__ROLE__ROLE_NONE        ? "role"
-               : !t->expires_ns                        ? "expires_ns"
-               : t->secret_hash.len != TOKEN_HASH_SIZE ? "secret_hash"
-                                                       : NULL;
-    }
+    case OBJECT_TOKEN: return token_lacking(object_token(o));
     case OBJECT_KIND_COUNT: break;
     }
     defs_unreachable("object kind");
+}
+
+/* What a token of its kind may not have: a role or a secret would make one to join with a credential. */
+static enum status token_check(const Pb__Token *t, struct fault *why)
+{
+    if (t->token || t->ticket)
+        return fault_set(why, ST_INVALID, "token: its secret is not for the state");
+    bool joins = t->kind == PB__TOKEN_KIND__TOKEN_JOIN;
+    if (joins && (t->role != PB__ROLE__ROLE_NONE || t->secret_hash.len > 0))
+        return fault_set(why, ST_INVALID, "token: one to join with has neither role nor secret");
+    if (!joins && (t->join_key.len > 0 || t->node_name))
+        return fault_set(why, ST_INVALID, "token: one of the API has nothing to join with");
+    return ST_OK;
 }
 
 enum status object_check(const struct object *o, struct fault *why)
@@ -243,14 +260,15 @@ enum status object_check(const struct object *o, struct fault *why)
     const char *name = object_kind_name(o->kind), *lacks = lacking(o);
     if (lacks)
         return fault_set(why, ST_INVALID, "%s: %s is not given", name, lacks);
-    if (o->kind == OBJECT_TOKEN && object_token(o)->token)
-        return fault_set(why, ST_INVALID, "token: its secret is not for the state");
+    enum status s = o->kind == OBJECT_TOKEN ? token_check(object_token(o), why) : ST_OK;
+    if (s != ST_OK)
+        return s;
     if (object_unknown(o->msg))
         return fault_set(why, ST_INVALID, "%s: it has a field that is not known here", name);
     if (o->size > LIMIT_OBJECT_BYTES)
         return fault_set(why, ST_TOO_BIG, "%s: %" PRIu32 " bytes are more than %d", name, o->size,
                          LIMIT_OBJECT_BYTES);
-    enum status s = check_message(o->msg, CHECK_STORED, why);
+    s = check_message(o->msg, CHECK_STORED, why);
     if (s == ST_OK && o->kind == OBJECT_VM)
         s = vm_spec_check(object_vm(o)->spec, why);
     return s == ST_OK ? ST_OK : fault_wrap(why, s, "%s", name);

@@ -28,6 +28,7 @@ enum object_kind {
 enum {
     OBJECT_UID_MAX = 33,  /* 32 hex digits and the terminator */
     TOKEN_HASH_SIZE = 32, /* of a token's secret */
+    TOKEN_KEY_SIZE = 32,  /* the public key of a token to join with */
 };
 
 struct object {

@@ -59,6 +59,7 @@ static enum status run(struct txn *t, const Pb__Command *cmd, struct fault *why)
     case PB__COMMAND__BODY_OPERATION_CANCEL:
         return cmd_operation_cancel(t, cmd->operation_cancel, why);
     case PB__COMMAND__BODY_TOKEN_CREATE: return cmd_token_create(t, cmd->token_create, why);
+    case PB__COMMAND__BODY_NODE_ENROLL: return cmd_node_enroll(t, cmd->node_enroll, why);
     default: return fault_set(why, ST_INVALID, "the command asks for nothing");
     }
 }

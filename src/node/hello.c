@@ -82,6 +82,7 @@ static void ask_self(struct node *n)
     hello.uid = uid;
     hello.name = n->name;
     hello.facts = n->facts;
+    PROTO_SET(&hello, number, n->config.member);
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_NODE_HELLO;
     cmd.node_hello = &hello;

@@ -32,6 +32,8 @@ enum status ops_authenticate(const struct ops *o, struct str text, struct op_bea
     if (token_parse(text, &shown, why) != ST_OK)
         return fault_wrap(why, ST_UNAUTHENTICATED, "the credential");
     const struct object *known = cluster_token_by_id(node_cluster(o->node), shown.id);
+    if (known && object_token(known)->kind != PB__TOKEN_KIND__TOKEN_API)
+        known = NULL; /* one to join with says nothing of who asks */
     const uint8_t *want = known ? object_token(known)->secret_hash.data : nobodys;
     if (!token_digest_equal(want, shown.digest) || !known)
         return refuse(why, "the token is not known: it was revoked, or never made here");

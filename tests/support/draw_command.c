@@ -68,6 +68,14 @@ static uint64_t draw_some_vm(struct tape *t, const struct world *w)
     return WORLD_FREE + from;
 }
 
+/* A node that is there; of those that are, which one is drawn. */
+static uint64_t draw_some_node(struct tape *t, const struct world *w)
+{
+    uint64_t from = draw_below(t, UIDS + 2);
+    uint64_t uid = from < UIDS ? WORLD_FREE + MEMBERS + from : WORLD_NODE + 50 * (from - UIDS);
+    return cluster_find(w->c, OBJECT_NODE, world_uid(uid)) ? uid : WORLD_NODE + 50;
+}
+
 #define DRAW_ONE_OF(t, list) ((list)[draw_below((t), ARRAY_COUNT(list))])
 
 static void step_vm_create(struct tape *t, struct world *w, bool update)
@@ -150,7 +158,7 @@ static void step_delete(struct tape *t, struct world *w)
     case 0: (void)world_delete(w, "image", draw_uid(t, IMAGES), op); return;
     case 1: (void)world_delete(w, "project", draw_uid(t, MEMBERS), op); return;
     case 2: (void)world_delete(w, "tenant", draw_uid(t, MEMBERS), op); return;
-    case 3: (void)world_delete(w, "node", draw_below(t, 60), op); return;
+    case 3: (void)world_delete(w, "node", draw_some_node(t, w), op); return;
     default: (void)world_delete(w, "vm", draw_some_vm(t, w), op); return;
     }
 }
@@ -168,15 +176,42 @@ static void step_token(struct tape *t, struct world *w, uint64_t uid)
     (void)world_token(w, &k);
 }
 
+static void step_join_token(struct tape *t, struct world *w, uint64_t uid)
+{
+    struct kit_token k;
+    kit_join(w, &k, uid, DRAW_ONE_OF(t, names));
+    if (draw_below(t, 4) == 0)
+        k.token.expires_ns = w->time_ns + draw_below(t, 100);
+    if (draw_below(t, 4) == 0)
+        k.token.node_name = world_text(DRAW_ONE_OF(t, names));
+    if (draw_below(t, 16) == 0)
+        k.token.join_key.len = draw_below(t, TOKEN_KEY_SIZE);
+    (void)world_token(w, &k);
+}
+
+static void step_node(struct tape *t, struct world *w, uint64_t uid)
+{
+    static char address[] = "10.0.0.1:7001", *addresses[] = {address};
+    struct kit_enroll k;
+    const char *name = DRAW_ONE_OF(t, names);
+    kit_enroll(&k, uid, name, draw_uid(t, MEMBERS));
+    k.node.m.number = (uint32_t)draw_below(t, 5);
+    if (draw_below(t, 2)) {
+        k.node.facts.addresses = addresses;
+        k.node.facts.n_addresses = 1;
+    }
+    (void)(draw_below(t, 3) ? world_enroll(w, &k) : world_node(w, &k.node));
+}
+
 static void step_member(struct tape *t, struct world *w)
 {
-    struct kit_node k;
     uint64_t uid = draw_uid(t, MEMBERS);
-    switch (draw_below(t, 4)) {
+    switch (draw_below(t, 6)) {
     case 3: step_token(t, w, uid); return;
+    case 4: step_join_token(t, w, uid); return;
     case 0: (void)world_tenant(w, uid, DRAW_ONE_OF(t, names)); return;
     case 1: (void)world_project(w, uid, DRAW_ONE_OF(t, names), DRAW_ONE_OF(t, names)); return;
-    default: kit_node(&k, uid, DRAW_ONE_OF(t, names)); (void)world_node(w, &k);
+    default: step_node(t, w, uid); return;
     }
 }
 

@@ -144,6 +144,28 @@ void kit_node(struct kit_node *k, uint64_t uid, const char *name)
     k->m.uid = world_uid(uid);
     k->m.name = world_text(name);
     k->m.facts = &k->facts;
+    PROTO_SET(&k->m, number, uid == WORLD_NODE ? 1 : 2);
+}
+
+static void token_id(uint64_t uid, char out[11])
+{
+    (void)snprintf(out, 11, "%010" PRIu64, uid % 10000000000);
+}
+
+void kit_enroll(struct kit_enroll *k, uint64_t uid, const char *name, uint64_t token)
+{
+    kit_node(&k->node, uid, name);
+    pb__cmd_node_enroll__init(&k->m);
+    token_id(token, k->id);
+    k->m.token_id = k->id;
+    k->m.uid = k->node.m.uid;
+    k->m.name = k->node.m.name;
+    k->m.facts = &k->node.facts;
+}
+
+enum status world_enroll(struct world *w, struct kit_enroll *k)
+{
+    RUN(w, node_enroll, NODE_ENROLL, &k->m);
 }
 
 enum status world_node(struct world *w, struct kit_node *k)
@@ -398,6 +420,15 @@ enum status world_gone(struct world *w, uint64_t uid)
 
 /* --- the rest --- */
 
+enum status world_delete_force(struct world *w, const char *kind, uint64_t uid)
+{
+    Pb__CmdDelete m = PB__CMD_DELETE__INIT;
+    m.kind = world_text(kind);
+    m.uid = world_uid(uid);
+    PROTO_SET(&m, force, true);
+    RUN(w, delete_, DELETE, &m);
+}
+
 enum status world_delete(struct world *w, const char *kind, uint64_t uid, uint64_t op)
 {
     Pb__CmdDelete m = PB__CMD_DELETE__INIT;
@@ -413,7 +444,7 @@ void kit_token(struct world *w, struct kit_token *k, uint64_t uid, const char *n
     pb__token__init(&k->token);
     pb__meta__init(&k->meta);
     memset(k->hash, 0, sizeof k->hash);
-    (void)snprintf(k->id, sizeof k->id, "%010" PRIu64, uid % 10000000000);
+    token_id(uid, k->id);
     k->m.token = &k->token;
     k->token.meta = &k->meta;
     k->meta.uid = world_uid(uid);
@@ -423,6 +454,17 @@ void kit_token(struct world *w, struct kit_token *k, uint64_t uid, const char *n
     PROTO_SET(&k->token, expires_ns, w->time_ns + UINT64_C(86400000000000));
     k->token.has_secret_hash = true;
     k->token.secret_hash = (ProtobufCBinaryData){sizeof k->hash, k->hash};
+}
+
+void kit_join(struct world *w, struct kit_token *k, uint64_t uid, const char *name)
+{
+    kit_token(w, k, uid, name);
+    PROTO_SET(&k->token, kind, PB__TOKEN_KIND__TOKEN_JOIN);
+    k->token.has_role = k->token.has_secret_hash = false;
+    k->token.role = PB__ROLE__ROLE_NONE;
+    k->token.join_key = k->token.secret_hash;
+    k->token.secret_hash = (ProtobufCBinaryData){0};
+    k->token.has_join_key = true;
 }
 
 enum status world_token(struct world *w, struct kit_token *k)

@@ -53,8 +53,18 @@ struct kit_node {
     Pb__NodeFacts facts;
     char key[65];
 };
+/* Its key follows from the uid; its number is 1 for WORLD_NODE, else 2. */
 void kit_node(struct kit_node *k, uint64_t uid, const char *name);
 enum status world_node(struct world *w, struct kit_node *k);
+
+struct kit_enroll {
+    Pb__CmdNodeEnroll m;
+    struct kit_node node; /* its facts and key are those sent */
+    char id[11];
+};
+/* With the token of that uid, of kit_join(). */
+void kit_enroll(struct kit_enroll *k, uint64_t uid, const char *name, uint64_t token);
+enum status world_enroll(struct world *w, struct kit_enroll *k);
 
 struct kit_image {
     Pb__CmdImageCreate m;
@@ -113,6 +123,7 @@ enum status world_says_end(struct world *w, uint64_t uid, Pb__VmPhase phase, Pb_
 enum status world_gone(struct world *w, uint64_t uid);
 
 enum status world_delete(struct world *w, const char *kind, uint64_t uid, uint64_t op);
+enum status world_delete_force(struct world *w, const char *kind, uint64_t uid);
 enum status world_cancel(struct world *w, uint64_t op);
 enum status world_tenant(struct world *w, uint64_t uid, const char *name);
 enum status world_project(struct world *w, uint64_t uid, const char *name, const char *tenant);
@@ -126,6 +137,8 @@ struct kit_token {
 };
 /* Of a viewer, good for a day; its id follows from the uid, its hash is of zeros. */
 void kit_token(struct world *w, struct kit_token *k, uint64_t uid, const char *name);
+/* One to join with instead, for a node of any name; its key is of zeros. */
+void kit_join(struct world *w, struct kit_token *k, uint64_t uid, const char *name);
 enum status world_token(struct world *w, struct kit_token *k);
 
 /* What is there; the test fails when it is not. */

@@ -268,6 +268,7 @@ static void pack_hello(struct buf *out, unsigned number)
     hello.uid = uid;
     hello.name = name;
     hello.facts = &facts;
+    PROTO_SET(&hello, number, 100 + number);
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_NODE_HELLO;
     cmd.node_hello = &hello;

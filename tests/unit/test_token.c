@@ -102,6 +102,86 @@ TEST(token_refuses_what_is_not_right)
     world_done(&w);
 }
 
+TEST(token_to_join_with_has_a_key_and_neither_role_nor_secret)
+{
+    static const struct {
+        const char *field;
+        enum status status;
+    } want[] = {
+        {"token.role", ST_INVALID},
+        {"token.secret_hash", ST_INVALID},
+        {"token.join_key", ST_INVALID},
+        {"token.join_key", ST_INVALID},
+        {"token.ticket", ST_INVALID},
+        {"token.expires_ns", ST_INVALID},
+        {"token.join_key", ST_INVALID},
+        {"token.node_name", ST_INVALID},
+        {"", ST_OK},
+    };
+    struct world w;
+    struct kit_token k;
+    world_start(&w);
+    for (size_t i = 0; i < ARRAY_COUNT(want); i++) {
+        kit_join(&w, &k, WORLD_FREE, "j");
+        ProtobufCBinaryData bytes = k.token.join_key;
+        if (i == 6 || i == 7)
+            kit_token(&w, &k, WORLD_FREE, "j");
+        switch (i) {
+        case 0: PROTO_SET(&k.token, role, PB__ROLE__ROLE_VIEWER); break;
+        case 1: PROTO_SET(&k.token, secret_hash, bytes); break;
+        case 2: k.token.join_key.len = 31; break;
+        case 3: k.token.has_join_key = false, k.token.join_key.len = 0; break;
+        case 4: k.token.ticket = world_text("blxjoin_"); break;
+        case 5: k.token.expires_ns = w.time_ns; break;
+        case 6: PROTO_SET(&k.token, join_key, bytes); break;
+        case 7: k.token.node_name = world_text("n2"); break;
+        case 8: k.token.node_name = world_text("n2"); break;
+        }
+        CHECK_EQ(want[i].status, world_token(&w, &k));
+        CHECK_STR(want[i].field, w.r.why.field);
+    }
+    const Pb__Token *t = object_token(cluster_token_by_id(w.c, k.id));
+    CHECK(t->kind == PB__TOKEN_KIND__TOKEN_JOIN && t->role == PB__ROLE__ROLE_NONE);
+    CHECK_EQ(TOKEN_KEY_SIZE, t->join_key.len);
+    json_t *v = json_from_message(&t->base, JSON_WHOLE);
+    CHECK_STR("join", json_string_value(json_object_get(v, "kind")));
+    CHECK(json_object_get(v, "join_key") == NULL);
+    json_decref(v);
+    CHECK_EQ(ST_OK, world_delete(&w, "token", WORLD_FREE, 0));
+    kit_token(&w, &k, WORLD_FREE + 1, "ci");
+    CHECK_EQ(ST_OK, world_token(&w, &k));
+    t = object_token(cluster_token_by_id(w.c, k.id));
+    CHECK(t->has_kind && t->kind == PB__TOKEN_KIND__TOKEN_API);
+    world_done(&w);
+}
+
+/* What a snapshot brings is held to the same. */
+TEST(token_of_two_kinds_is_not_fit_to_be_stored)
+{
+    struct world w;
+    struct kit_token k;
+    world_start(&w);
+    for (unsigned i = 0; i < 5; i++) {
+        kit_join(&w, &k, WORLD_FREE, "j");
+        ProtobufCBinaryData bytes = k.token.join_key;
+        if (i == 3)
+            kit_token(&w, &k, WORLD_FREE, "j");
+        PROTO_SET(&k.meta, index, 1);
+        if (i == 1)
+            PROTO_SET(&k.token, role, PB__ROLE__ROLE_ADMIN);
+        if (i == 2)
+            PROTO_SET(&k.token, secret_hash, bytes);
+        if (i == 3)
+            PROTO_SET(&k.token, join_key, bytes);
+        if (i == 4)
+            k.token.join_key.len = 0;
+        struct object *o = object_new(OBJECT_TOKEN, proto_copy(&k.token.base));
+        CHECK_EQ(i == 0 ? ST_OK : ST_INVALID, object_check(o, NULL));
+        object_unref(o);
+    }
+    world_done(&w);
+}
+
 TEST(token_that_has_expired_keeps_its_name_and_says_so)
 {
     struct world w;
