@@ -132,6 +132,19 @@ int call_show(struct cli *c, const ProtobufCMessageDescriptor *desc, const char 
     return cli_end(c, output_object(&c->output, desc, object, &out, &why), &out, &why);
 }
 
+int call_show_once(struct cli *c, const ProtobufCMessageDescriptor *desc, const char *noun,
+                   const json_t *object, const char *text, const char *note)
+{
+    struct fault why;
+    if (c->output.ids || (c->output.form != OUTPUT_TABLE && c->output.form != OUTPUT_WIDE))
+        return call_show(c, desc, noun, object);
+    AUTO(buf_done) struct buf out;
+    buf_init(&out, 1024);
+    buf_fmt(&out, "%s\n", text);
+    cli_note("%s", note);
+    return cli_end(c, buf_status(&out, &why), &out, &why);
+}
+
 static void add_cell(const ProtobufCMessage *m, const char *before, const char *heading,
                      uint64_t now_ns, struct buf *out)
 {

@@ -19,6 +19,11 @@ MUST_USE enum status call_send(struct cli *c, json_t *known, struct answer *ret,
 int call_show(struct cli *c, const ProtobufCMessageDescriptor *desc, const char *noun,
               const json_t *object);
 
+/* Print a text that is shown this once alone, for a file or a pipe, and a note beside it; or, in a form for programs, the whole
+ * object. Returns the exit code. */
+int call_show_once(struct cli *c, const ProtobufCMessageDescriptor *desc, const char *noun,
+                   const json_t *object, const char *text, const char *note);
+
 /* One line on what became of an object: "vm/web-1 running  10.83.0.2  1.42s". Or, in a form for
  * programs, the object. elapsed_ms: UINT64_MAX is not shown. Returns the exit code. */
 int call_result(struct cli *c, const ProtobufCMessageDescriptor *desc, const char *noun,

@@ -14,15 +14,10 @@ static int show_token(struct cli *c, const struct answer *a)
         fault_hint(&why, "revoke it and make another: blixard token revoke %s", cli_first_name(c));
         return cli_fail(c, &why);
     }
-    bool whole = c->output.ids || (c->output.form != OUTPUT_TABLE && c->output.form != OUTPUT_WIDE);
-    if (whole)
-        return call_show(c, &pb__token__descriptor, "token", a->json);
-    AUTO(buf_done) struct buf out;
-    buf_init(&out, 1024);
-    buf_fmt(&out, "%s\n", text);
-    cli_note("token/%s is good until %s; it is shown this once", cli_first_name(c),
-             until ? until : "its end");
-    return cli_end(c, buf_status(&out, &why), &out, &why);
+    char note[200];
+    (void)snprintf(note, sizeof note, "token/%s is good until %s; it is shown this once",
+                   cli_first_name(c), until ? until : "its end");
+    return call_show_once(c, &pb__token__descriptor, "token", a->json, text, note);
 }
 
 int token_create_run(struct cli *c)

@@ -153,6 +153,11 @@ static const struct {
      vm_exec_run},
     {OP_VM_PUSH, 0, push_flags, "FILE may be -: stdin.\n", vm_push_run},
     {OP_VM_PULL, 0, NULL, "FILE may be -: stdout.\n", vm_pull_run},
+    {OP_NODE_TOKEN, 0, NULL,
+     "Prints the ticket alone, for a file or a pipe; with -o json the whole token. Whoever has it can join\n"
+     "one machine until it ends: hand it over as you would a key. `blixard token ls` lists those that are\n"
+     "open, and `blixard token revoke` ends one.\n",
+     node_token_run},
     {OP_TOKEN_CREATE, 0, NULL,
      "Prints the token alone, for a file or a pipe; with -o json the whole object. The cluster keeps\n"
      "only a hash of it: a lost one is revoked, and another made.\n",

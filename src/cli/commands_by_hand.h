@@ -10,6 +10,7 @@ command_run call_run;
 
 command_run vm_console_run, vm_exec_run, vm_logs_run, vm_push_run, vm_pull_run, vm_cp_run;
 command_run vm_wait_run;
+command_run node_token_run;
 command_run token_create_run;
 command_run op_wait_run;
 command_run events_run;

@@ -34,6 +34,8 @@ bool run_kind(const struct op *op, enum object_kind *ret)
     (void)str_cut(&verb, '.', &noun);
     if (str_is(noun, "op"))
         noun = STR("operation");
+    if (op->id == OP_NODE_TOKEN) /* what it makes */
+        noun = STR("token");
     return object_kind_from(noun, ret);
 }
 

@@ -81,7 +81,7 @@ const struct cluster *run_cluster(const struct op_run *r);
 uint64_t run_now_ms(const struct op_run *r);
 void run_uid(struct op_run *r, char out[OBJECT_UID_MAX]); /* a new random one */
 
-/* The kind of a row's noun; false when it has none. */
+/* The kind of what a row is about; false when it has none. */
 bool run_kind(const struct op *op, enum object_kind *ret);
 /* The object that {name} means, or a fault that names its kind. Also checks If-Match. */
 MUST_USE enum status run_target(struct op_run *r, enum object_kind kind, struct object **ret,
@@ -125,10 +125,13 @@ typedef void run_handler(struct op_run *r);
 
 run_handler vm_op_create, vm_op_update, vm_op_power, vm_op_stream, vm_op_stats;
 run_handler image_op_create;
-run_handler node_op_show, node_op_shutdown;
+run_handler node_op_show, node_op_shutdown, node_op_token;
 run_handler cluster_op_show, cluster_op_version;
 run_handler tenant_op_create, project_op_create;
 run_handler token_op_create;
+/* Make a token of this name, which ends so long from now; its secret is in r->secret, and shown in the answer. What else
+ * there is of it is set. */
+void token_propose(struct op_run *r, Pb__Token *token, const char *name, uint64_t ttl_ms);
 run_handler event_op_watch;
 run_handler operation_op_show, operation_op_wait, operation_op_cancel;
 run_handler object_op_show, object_op_list, object_op_delete;

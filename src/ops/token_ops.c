@@ -61,12 +61,32 @@ static void after_create(struct op_run *r, const struct apply_result *result)
         run_after_object(r, result);
         return;
     }
+    bool joins = object_token(o)->kind == PB__TOKEN_KIND__TOKEN_JOIN;
     json_t *v = json_from_message(o->msg, JSON_WHOLE);
     struct str text = secret_view(&r->secret);
-    int failed = json_object_set_new(v, "token", json_stringn(text.ptr, text.len));
+    int failed =
+        json_object_set_new(v, joins ? "ticket" : "token", json_stringn(text.ptr, text.len));
     ensure(!failed);
     run_set_place(r, o);
     run_json(r, 201, v);
+}
+
+void token_propose(struct op_run *r, Pb__Token *token, const char *name, uint64_t ttl_ms)
+{
+    char uid[OBJECT_UID_MAX], copy[RUN_NAME_MAX];
+    run_uid(r, uid);
+    (void)snprintf(copy, sizeof copy, "%s", name);
+    Pb__Meta meta = PB__META__INIT;
+    meta.uid = uid;
+    meta.name = copy;
+    token->meta = &meta;
+    PROTO_SET(token, expires_ns, now_ns(r->ops) + ttl_ms * UNITS_NS_PER_MS);
+    Pb__CmdTokenCreate create = PB__CMD_TOKEN_CREATE__INIT;
+    create.token = token;
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.body_case = PB__COMMAND__BODY_TOKEN_CREATE;
+    cmd.token_create = &create;
+    run_propose(r, &cmd, after_create);
 }
 
 void token_op_create(struct op_run *r)
@@ -74,26 +94,14 @@ void token_op_create(struct op_run *r)
     const Pb__TokenRequest *q = (const Pb__TokenRequest *)r->request;
     struct entropy *e = node_entropy(r->ops->node);
     uint8_t random[TOKEN_RANDOM_SIZE];
-    char uid[OBJECT_UID_MAX];
     struct token made;
     e->fill(e, random, sizeof random);
     token_make(random, &made, &r->secret);
     secret_wipe(random, sizeof random);
-    run_uid(r, uid);
-    Pb__Meta meta = PB__META__INIT;
-    meta.uid = uid;
-    meta.name = q->name;
     Pb__Token token = PB__TOKEN__INIT;
-    token.meta = &meta;
     token.id = made.id;
     PROTO_SET(&token, role, q->role);
-    PROTO_SET(&token, expires_ns, now_ns(r->ops) + q->ttl_ms * UNITS_NS_PER_MS);
     token.has_secret_hash = true;
     token.secret_hash = (ProtobufCBinaryData){sizeof made.digest, made.digest};
-    Pb__CmdTokenCreate create = PB__CMD_TOKEN_CREATE__INIT;
-    create.token = &token;
-    Pb__Command cmd = PB__COMMAND__INIT;
-    cmd.body_case = PB__COMMAND__BODY_TOKEN_CREATE;
-    cmd.token_create = &create;
-    run_propose(r, &cmd, after_create);
+    token_propose(r, &token, q->name, q->ttl_ms);
 }

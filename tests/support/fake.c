@@ -353,6 +353,43 @@ void fake_run(struct fake *f)
         require(i < 10000);
 }
 
+static char own_key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+static void hello_done(void *ctx, enum status s, const struct fault *why,
+                       const struct apply_result *r)
+{
+    (void)why;
+    require(s == ST_OK && r->status == ST_OK);
+    *(bool *)ctx = true;
+}
+
+void fake_hello(struct fake *f, uint32_t number, const char *address, const char *second)
+{
+    char *addresses[] = {(char *)(uintptr_t)address, (char *)(uintptr_t)second};
+    char key[65], name[20], uid[33];
+    bool done = false;
+    (void)snprintf(key, sizeof key, "%064" PRIx32, number);
+    (void)snprintf(name, sizeof name, "n%" PRIu32, number);
+    (void)snprintf(uid, sizeof uid, "%032" PRIx32, number + 0xfa4e0000);
+    Pb__NodeFacts facts = PB__NODE_FACTS__INIT;
+    facts.key = number == 1 ? own_key : key;
+    facts.addresses = addresses;
+    facts.n_addresses = second ? 2 : 1;
+    PROTO_SET(&facts, feature_level_max, CLUSTER_LEVEL_MAX);
+    Pb__CmdNodeHello hello = PB__CMD_NODE_HELLO__INIT;
+    hello.uid = uid;
+    hello.name = name;
+    hello.facts = &facts;
+    PROTO_SET(&hello, number, number);
+    Pb__Command cmd = PB__COMMAND__INIT;
+    cmd.body_case = PB__COMMAND__BODY_NODE_HELLO;
+    cmd.node_hello = &hello;
+    enum status s = node_propose(f->node, &cmd, now_ms(&f->clock) + 1000, hello_done, &done, NULL);
+    require(s == ST_OK);
+    fake_run(f);
+    require(done);
+}
+
 void fake_start(struct fake *f)
 {
     f->clock = (struct clock){now_ms, now_ms, wall_ns};
@@ -375,12 +412,11 @@ void fake_start(struct fake *f)
     f->blob = (struct blob){
         .make = image_make, .cancel = image_cancel, .remove = image_remove, .sweep = image_sweep};
     struct node_ports ports = {&f->clock, &f->entropy, &f->vmm, &f->blob, NULL};
-    static char version[] = "0.1.0", host[] = "testhost",
-                key[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    static char version[] = "0.1.0", host[] = "testhost";
     Pb__NodeFacts facts = PB__NODE_FACTS__INIT;
     facts.version = version;
     facts.hostname = host;
-    facts.key = key;
+    facts.key = own_key;
     PROTO_SET(&facts, feature_level_max, CLUSTER_LEVEL_MAX);
     PROTO_SET(&facts, cpus, 8);
     PROTO_SET(&facts, mem_mib, 65536);

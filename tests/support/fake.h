@@ -63,5 +63,8 @@ struct fake {
 void fake_start(struct fake *f);
 void fake_stop(struct fake *f);
 void fake_run(struct fake *f);
+/* Let the node of that number say hello, as "n<number>" that other nodes reach at these addresses (the
+ * second may be NULL), and run until that is so. 1: the fake's own node; others there are in the state alone. */
+void fake_hello(struct fake *f, uint32_t number, const char *address, const char *second);
 /* One round; whether anything happened. */
 bool fake_turn(struct fake *f);

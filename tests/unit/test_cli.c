@@ -7,6 +7,7 @@
 #include <termios.h>
 
 #include "cli/contexts.h"
+#include "crypto/ticket.h"
 #include "support/cli_run.h"
 #include "support/scratch.h"
 #include "support/tap.h"
@@ -245,6 +246,47 @@ TEST(cli_tells_what_failed_and_how_to_go_on)
     holds(refused(&w, 4, "vm stop web-1 --if-match 1"), "code: precondition_failed");
     holds(refused(&w, 4, "image delete debian --yes"), "code: in_use");
     holds(refused(&w, 3, "vm stats web-9 -o json"), "\"code\": \"not_found\"");
+    web_stop(&w);
+}
+
+/* The ticket alone is on stdout, and what is to be done with it beside it. */
+TEST(cli_node_token_prints_the_ticket_once)
+{
+    struct web w;
+    struct cli_run r;
+    start(&w);
+    run(&w, &r, 4, "node token");
+    holds(buf_cstr(&r.err), "this node listens on no address for nodes; set cluster.listen");
+    cli_run_done(&r);
+    fake_hello(&w.f, 1, "10.0.0.1:7001", NULL);
+    run(&w, &r, 0, "node token --name n2 --ttl 1h --idempotency-key k");
+    AUTO(ticket_done) struct ticket t = {0};
+    CHECK_EQ(ST_OK, ticket_decode(str_trim(buf_view(&r.out)), &t, NULL));
+    holds(buf_cstr(&r.err), "on one other machine, until ");
+    holds(buf_cstr(&r.err), ": blixard join TICKET\n");
+    CHECK(strstr(buf_cstr(&r.err), "blxjoin_") == NULL);
+    cli_run_done(&r);
+    run(&w, &r, 4, "node token --name n2 --ttl 1h --idempotency-key k");
+    holds(buf_cstr(&r.err), "its ticket was shown then");
+    cli_run_done(&r);
+    holds(said(&w, "node token -o json"), "\"ticket\": \"blxjoin_");
+    holds(said(&w, "token ls"), "join");
+    run(&w, &r, 2, "node token --ttl 25h");
+    cli_run_done(&r);
+    web_stop(&w);
+}
+
+TEST(cli_node_remove_asks_for_yes)
+{
+    struct web w;
+    struct cli_run r;
+    start(&w);
+    fake_hello(&w.f, 2, "10.0.0.2:7001", NULL);
+    run(&w, &r, 2, "node remove n2");
+    cli_run_done(&r);
+    holds(said(&w, "node ls"), "n2");
+    (void)said(&w, "node remove n2 --yes");
+    CHECK(strstr(said(&w, "node ls"), "n2") == NULL);
     web_stop(&w);
 }
 

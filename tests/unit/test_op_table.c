@@ -67,6 +67,8 @@ TEST(table_roles_fit_what_rows_do)
     CHECK_EQ(PB__ROLE__ROLE_OPERATOR, op_get(OP_VM_EXEC)->role);
     CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_IMAGE_IMPORT)->role);
     CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_SHUTDOWN)->role);
+    CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_TOKEN)->role);
+    CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_REMOVE)->role);
 }
 
 /* {name} is the only parameter and stands at most once. */
