@@ -129,9 +129,10 @@ static int on_path(ngtcp2_conn *q, uint32_t flags, const ngtcp2_path *path,
 static int on_stream_open(ngtcp2_conn *q, int64_t id, void *ctx)
 {
     struct quic_conn *c = ctx;
-    (void)q;
-    if (c->close_wanted)
-        return 0;
+    /* The packet that confirms the handshake may come after this one. */
+    int error = on_confirmed(q, ctx);
+    if (error != 0 || c->close_wanted)
+        return error;
     struct quic_stream *s = conn_stream_new(c, id, false, NULL);
     engine_stream_bind(s);
     c->e->events->stream_opened(c->e->events->ctx, s);

@@ -240,6 +240,36 @@ TEST(a_run_repeats)
 }
 
 /* Many at once, from both sides, and all are forgotten afterwards. */
+static void check_open(void *ctx, struct quic_stream *s)
+{
+    CHECK_EQ(1, ((struct net_node *)ctx)->open_count);
+    CHECK(quic_conn_open(quic_stream_conn(s)));
+}
+
+/* Also when the word of the other side that the handshake is done is lost, and what it says next is not. */
+TEST(a_connection_opens_before_its_streams)
+{
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        quic_net_init(&net, 1000 + seed);
+        net.loss_per_mille = 300;
+        struct net_node *a = quic_net_add(&net, NULL), *b = quic_net_add(&net, NULL);
+        a->events.stream_opened = check_open;
+        IGNORE(quic_net_dial(a, b, "blixard-rpc/1")); /* both tell it */
+        unsigned said = 0;
+        for (unsigned ms = 0; ms < 3000; ms++) {
+            IGNORE(quic_net_run(&net, 1, NULL, NULL)); /* it only takes its time */
+            if (b->c && said < 20) {
+                write_all(quic_net_open(b->c), "hello", 5, true);
+                said++;
+            }
+        }
+        CHECK_EQ(20, said);
+        CHECK_EQ(1, a->open_count);
+        CHECK_EQ(20, a->stream_count);
+        quic_net_done(&net);
+    }
+}
+
 TEST(streams_run_side_by_side)
 {
     quic_net_init(&net, 50);
