@@ -362,10 +362,22 @@ void quic_link_wake(struct quic_link *l, uint64_t now_ns)
         dial(l, now_ns);
 }
 
+/* A dial to where the node is not any more would be waited for. */
+static void drop_dial(struct quic_link *l)
+{
+    for (size_t i = 0; i < l->want.addr_count; i++)
+        if (!l->dialed || quic_addr_eq(&l->addr[i], quic_conn_remote(l->dialed)))
+            return;
+    if (l->dialed)
+        quic_conn_close(l->dialed, QUIC_POOL_DROPPED);
+    l->dialed = NULL;
+}
+
 void quic_link_move(struct quic_link *l, const struct quic_addr *addrs, size_t addr_count,
                     uint64_t now_ns)
 {
     set_addrs(l, addrs, addr_count);
+    drop_dial(l);
     l->failures = 0;
     l->next_ns = now_ns;
 }
