@@ -514,6 +514,11 @@ uint64_t endpoint_expiry(const struct endpoint *e)
     return list_empty(&e->dirty) ? heap_first_key(&e->due) : 0;
 }
 
+uint64_t endpoint_now(const struct endpoint *e)
+{
+    return e->now_ns;
+}
+
 /* --- from our side --- */
 
 enum status endpoint_dial(struct endpoint *e, const uint8_t peer[KEY_PUBLIC_SIZE],

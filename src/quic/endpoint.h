@@ -127,6 +127,8 @@ void endpoint_timer(struct endpoint *e, uint64_t now_ns);
 void endpoint_flush(struct endpoint *e, uint64_t now_ns);
 /* When to call timer and flush at the latest: 0 at once, UINT64_MAX never. */
 uint64_t endpoint_expiry(const struct endpoint *e);
+/* The time that it was told last: within an event, that of the event. */
+uint64_t endpoint_now(const struct endpoint *e);
 
 /*
  * Connect.

@@ -25,6 +25,7 @@ enum {
 struct udp {
     struct loop *loop;
     struct endpoint *e;
+    struct udp_also also; /* expiry NULL: nothing */
     int fd, timer_fd;
     struct loop_source *io, *timer, *soon;
     struct quic_addr bound;
@@ -195,10 +196,16 @@ static bool send_batch(void *ctx, const struct quic_batch *b)
 
 /* --- time --- */
 
+static uint64_t expiry(const struct udp *u)
+{
+    uint64_t at_ns = endpoint_expiry(u->e);
+    return u->also.expiry ? MIN(at_ns, u->also.expiry(u->also.ctx)) : at_ns;
+}
+
 /* One that comes too early costs a look; to set it again costs a call of the system, with every datagram. */
 static void arm(struct udp *u, uint64_t now_ns)
 {
-    uint64_t at_ns = u->kept.len > 0 ? UINT64_MAX : MAX(endpoint_expiry(u->e), 1);
+    uint64_t at_ns = u->kept.len > 0 ? UINT64_MAX : MAX(expiry(u), 1);
     bool early = u->armed_ns > now_ns && u->armed_ns <= at_ns;
     if (early)
         return;
@@ -215,6 +222,8 @@ static void go_on(struct udp *u)
 {
     uint64_t now_ns = udp_now_ns();
     endpoint_timer(u->e, now_ns);
+    if (u->also.timer)
+        u->also.timer(u->also.ctx, now_ns);
     if (u->kept.len == 0)
         endpoint_flush(u->e, now_ns);
     arm(u, now_ns);
@@ -410,6 +419,12 @@ enum status udp_open(struct loop *l, const struct quic_addr *bind_to, struct udp
     }
     *ret = u;
     return ST_OK;
+}
+
+void udp_also(struct udp *u, const struct udp_also *also)
+{
+    require(!u->e);
+    u->also = *also;
 }
 
 enum status udp_start(struct udp *u, struct endpoint *e, struct fault *why)

@@ -26,6 +26,15 @@ MUST_USE enum status udp_open(struct loop *l, const struct quic_addr *bind, stru
                               struct fault *why);
 void udp_close(struct udp *u); /* NULL is fine */
 
+/* What else belongs to the endpoint and has deadlines, such as a pool: its timer is called after
+ * endpoint_timer() and ahead of endpoint_flush(). It is looked at after each event, and after the endpoint's wake. */
+struct udp_also {
+    uint64_t (*expiry)(void *ctx); /* UINT64_MAX: never */
+    void (*timer)(void *ctx, uint64_t now_ns);
+    void *ctx;
+};
+void udp_also(struct udp *u, const struct udp_also *also); /* copied; before udp_start() */
+
 /* Drive e from now on. */
 MUST_USE enum status udp_start(struct udp *u, struct endpoint *e, struct fault *why);
 

@@ -283,22 +283,34 @@ static void on_stream_closed(void *ctx, struct quic_stream *s)
     r->s = NULL;
 }
 
+struct endpoint_driver quic_net_driver(struct net_node *v)
+{
+    return (struct endpoint_driver){.send = send_batch, .ctx = v};
+}
+
 static void start(struct net_node *v)
 {
     struct fault why = {0};
-    struct endpoint_driver driver = {.send = send_batch, .ctx = v};
+    struct endpoint_driver driver = quic_net_driver(v);
     v->config.key = &v->key;
     if (endpoint_new(&v->config, &v->events, &driver, &v->e, &why) != ST_OK)
         fail("%s", why.text);
 }
 
-struct net_node *quic_net_add(struct quic_net *n, void (*change)(struct endpoint_config *c))
+struct net_node *quic_net_place(struct quic_net *n)
 {
     struct net_node *v = &n->node[n->node_count++];
     uint8_t seed[KEY_SEED_SIZE] = {(uint8_t)n->node_count};
     require(n->node_count <= NET_NODES);
     v->net = n;
     v->addr = quic_net_addr((uint8_t)n->node_count, PORT);
+    key_init(&v->key, seed);
+    return v;
+}
+
+struct net_node *quic_net_add(struct quic_net *n, void (*change)(struct endpoint_config *c))
+{
+    struct net_node *v = quic_net_place(n);
     v->grant = (struct quic_grant){.window = 8 << 20};
     v->events = (struct endpoint_events){on_admit,
                                          on_opened,
@@ -311,7 +323,6 @@ struct net_node *quic_net_add(struct quic_net *n, void (*change)(struct endpoint
                                          on_stream_stopped,
                                          on_stream_closed,
                                          v};
-    key_init(&v->key, seed);
     endpoint_config_init(&v->config);
     v->config.entropy = &n->entropy;
     v->config.alpns = alpns;

@@ -86,6 +86,9 @@ void quic_net_done(struct quic_net *n);
 
 /* A node that accepts "blixard-raft/1" and "blixard-rpc/1"; `change` may change its configuration. */
 struct net_node *quic_net_add(struct quic_net *n, void (*change)(struct endpoint_config *c));
+/* A place for an endpoint that the caller makes with quic_net_driver(), and frees: v->e is set by him. */
+struct net_node *quic_net_place(struct quic_net *n);
+struct endpoint_driver quic_net_driver(struct net_node *v);
 void quic_net_restart(struct net_node *v); /* it forgets all but its key and address */
 
 /* b dialled by a, in one protocol. */
