@@ -54,6 +54,8 @@ static void on_down(void *ctx, uint32_t number, const struct quic_end *end)
     require(number != x->number);
     x->rpc.down++;
     x->rpc.end = end->status;
+    if (x->rpc.at_down)
+        x->rpc.at_down(x);
 }
 
 static uint64_t rpc_expiry(void *ctx)

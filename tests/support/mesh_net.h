@@ -8,6 +8,7 @@
 #include "support/quic_net.h"
 
 struct mesh_net;
+struct mesh_node;
 
 /* What a mesh told of one of its other protocols. */
 struct mesh_said {
@@ -15,6 +16,7 @@ struct mesh_said {
     unsigned opened, closed, up, down, timed;
     enum status end;
     uint64_t code;
+    void (*at_down)(struct mesh_node *x); /* NULL: nothing */
     size_t got; /* bytes in streams; each is sent back if a peer opened it */
     uint64_t expiry_ns;
 };

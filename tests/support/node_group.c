@@ -212,6 +212,10 @@ static void peers_send(struct peers *p, uint32_t to, struct str bytes)
     mail_done(&mail);
     if (lost)
         return;
+    if (g->carry) {
+        g->carry(g, m->number, to, bytes);
+        return;
+    }
     post(g, m->number, to, bytes);
     if (g->twice)
         post(g, m->number, to, bytes);

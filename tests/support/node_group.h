@@ -58,6 +58,8 @@ struct node_group {
     bool twice, backwards; /* every mail comes twice; the newest comes first */
     /* true: it is lost. NULL: none is. */
     bool (*lose)(struct node_group *g, uint32_t from, uint32_t to, const struct mail *m);
+    /* Takes what is not lost to another network, which gives it to node_receive(). NULL: it goes by this one. */
+    void (*carry)(struct node_group *g, uint32_t from, uint32_t to, struct str bytes);
     void *ctx;
     /* Before and after a node is called. NULL is fine. */
     void (*around)(struct node_group *g, uint32_t number, bool after);
