@@ -202,9 +202,8 @@ void quic_stream_stop(struct quic_stream *s, uint64_t code)
     conn_dirty(s->c);
 }
 
-void quic_stream_abort(struct quic_stream *s, uint64_t code)
+static void reset(struct quic_stream *s, uint64_t code)
 {
-    quic_stream_stop(s, code);
     if (s->out_over || s->c->phase == CONN_ENDING)
         return;
     s->out_over = true;
@@ -212,6 +211,14 @@ void quic_stream_abort(struct quic_stream *s, uint64_t code)
     list_cut(&s->hungry);
     engine_stream_reset(s, code);
     conn_dirty(s->c);
+}
+
+/* What is asked last is said first. A peer that has not heard of the stream yet would forget it at its reset, and
+ * never answer the wish to hear no more, for which it stays here: so that must be the first it hears. */
+void quic_stream_abort(struct quic_stream *s, uint64_t code)
+{
+    reset(s, code);
+    quic_stream_stop(s, code);
 }
 
 struct quic_conn *quic_stream_conn(const struct quic_stream *s)

@@ -513,6 +513,25 @@ TEST(a_stream_can_be_aborted)
     quic_net_done(&net);
 }
 
+/* Also before the peer has heard of it, with or without bytes that would have been the first. */
+TEST(a_stream_can_be_aborted_at_once)
+{
+    quic_net_init(&net, 55);
+    struct net_node *a = quic_net_add(&net, NULL), *b = quic_net_add(&net, NULL);
+    struct quic_conn *c = quic_net_join(a, b);
+    for (int i = 0; i < 300; i++) { /* more than may be open at once */
+        struct net_stream *r = quic_net_open(c);
+        if (i & 1)
+            write_all(r, "hello", 5, true);
+        quic_stream_abort(r->s, 77);
+        CHECK(!quic_net_run(&net, 10, NULL, NULL));
+        CHECK(r->closed);
+    }
+    CHECK_EQ(0, quic_conn_streams(c));
+    CHECK_EQ(0, quic_conn_streams(b->c));
+    quic_net_done(&net);
+}
+
 /* The reader has had enough, the writer is told, and the other direction goes on. */
 TEST(a_reader_can_stop_the_writer)
 {
