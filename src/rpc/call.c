@@ -82,6 +82,7 @@ static void finish(struct rpc_call *c, struct str bytes)
     c->phase = CALL_ENDED;
     pipe_consume(p, p->unread);
     pipe_send(p, bytes, true);
+    buf_done(&c->body); /* bytes may have been that */
     if (!c->fin)
         quic_stream_stop(p->s, RPC_CODE_DONE);
     if (!pipe_waits(p))
