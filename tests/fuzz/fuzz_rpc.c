@@ -180,7 +180,7 @@ static const struct rpc_ask_events ask_events = {.answered = on_answered, .more 
 
 static void application(uint8_t what)
 {
-    static char bytes[SIZE_MAX_HERE + 10];
+    static char bytes[SIZE_MAX_HERE + 100]; /* an answer may be too long */
     size_t len = 1 + (size_t)what * 12;
     if (call || ask) {
         size_t n = MIN(unread, len);
