@@ -118,12 +118,42 @@ static struct rpc_ask *ask;
 static size_t unread;
 static bool data_ended;
 static unsigned told;
+static struct rpc *rpc;
+static uint64_t now_ms;
+
+/* From within an event: the first byte says what. */
+static void in_event(struct str bytes)
+{
+    switch (bytes.len > 0 ? bytes.ptr[0] : 0) {
+    case 'a':
+        if (call) {
+            struct rpc_call *c = call;
+            call = NULL;
+            rpc_answer(c, ST_OK, NULL, bytes);
+        }
+        break;
+    case 'c':
+        if (ask) {
+            struct rpc_ask *a = ask;
+            ask = NULL;
+            told++;
+            rpc_cancel(a);
+        }
+        break;
+    case 't':
+        now_ms += 20000;
+        rpc_step(rpc, now_ms);
+        break;
+    default: break;
+    }
+}
 
 static void on_called(void *ctx, struct rpc_call *c)
 {
     (void)ctx;
     require(!call && rpc_call_body(c).len <= SIZE_MAX_HERE);
     call = c;
+    in_event(rpc_call_body(c));
 }
 
 static void on_gone(void *ctx, struct rpc_call *c, enum status why)
@@ -139,6 +169,7 @@ static void on_data(void *ctx, struct rpc_call *c, struct str bytes, bool fin)
     require(call == c && !data_ended);
     data_ended = fin;
     unread += bytes.len;
+    in_event(bytes);
 }
 
 static void on_answered(void *ctx, struct rpc_ask *a, const struct rpc_answer *r)
@@ -154,6 +185,7 @@ static void on_more(void *ctx, struct rpc_ask *a, struct str bytes)
     (void)ctx;
     require(ask == a && bytes.len > 0);
     unread += bytes.len;
+    in_event(bytes);
 }
 
 static const struct rpc_method methods[] = {
@@ -224,8 +256,7 @@ static void check_out(void)
     }
 }
 
-static void step(struct rpc *r, const struct endpoint_events *ev, struct cursor *c,
-                 uint64_t *now_ms)
+static void step(const struct endpoint_events *ev, struct cursor *c)
 {
     uint8_t what = cursor_u8(c);
     switch (what % 8) {
@@ -242,8 +273,8 @@ static void step(struct rpc *r, const struct endpoint_events *ev, struct cursor 
     }
     case 4: application(cursor_u8(c)); break;
     case 5:
-        *now_ms += cursor_u16(c);
-        rpc_step(r, *now_ms);
+        now_ms += cursor_u16(c);
+        rpc_step(rpc, now_ms);
         break;
     case 6:
         stream.room += cursor_u16(c);
@@ -269,13 +300,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct cursor c;
     struct rpc_config config;
-    uint64_t now_ms = 1000;
     cursor_init(&c, (struct str){(const char *)data, size});
     uint8_t mode = cursor_u8(&c);
     rpc_config_init(&config);
     config.methods = methods;
     config.method_count = ARRAY_COUNT(methods);
-    struct rpc *r = rpc_new(&config, now_ms);
+    now_ms = 1000;
+    struct rpc *r = rpc = rpc_new(&config, now_ms);
     const struct endpoint_events *ev = rpc_events(r);
     conn.open = true;
     stream = (struct quic_stream){.room = (size_t)(mode >> 2) * 100};
@@ -296,7 +327,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else
         ev->stream_opened(ev->ctx, &stream);
     for (int i = 0; i < STEPS_MAX && cursor_left(&c) > 0; i++)
-        step(r, ev, &c, &now_ms);
+        step(ev, &c);
     conn.open = false;
     ev->stream_closed(ev->ctx, &stream);
     struct rpc_view v = rpc_view(r);
