@@ -113,8 +113,10 @@ void rpc_answer(struct rpc_call *c, enum status s, const struct fault *why, stru
                       bytes.len, c->m->answer_max);
     else if (s != ST_OK && why)
         f.fault = *why;
-    f.fault.status = s;
+    else if (s != ST_OK)
+        IGNORE(fault_set(&f.fault, s, "%s", status_code(s)));
     if (s != ST_OK) {
+        f.fault.status = s;
         finish_fault(c, &f);
         return;
     }

@@ -14,8 +14,9 @@
  * other. Memory is taken for bytes that came, not for bytes that were announced. What the other side sends in a stream
  * waits there until it is consumed.
  *
- * The endpoint has a stream_send_max that holds a piece, RPC_PIECE_MAX and its head; the window that a peer is
- * granted should hold more than a stream_window, or one slow reader stops all others of its connection.
+ * The endpoint has a stream_send_max that holds a piece, RPC_PIECE_MAX and its head. It, and stream_window, are what
+ * a stream whose reader is slow takes of all that its connection may hold (conn_send_max, and the window that is
+ * granted): the fewer times they go into it, the fewer slow readers stop the other calls of their connection.
  *
  * From within every event told here any call of this header is fine, but rpc_free().
  */
@@ -49,13 +50,12 @@ struct rpc_method {
     const char *name;    /* for texts; kept */
     uint32_t body_max;   /* bytes of a request: longer ones are ST_TOO_BIG */
     uint32_t answer_max; /* bytes of an answer: a longer one becomes ST_TOO_BIG */
-    uint32_t
-        concurrent_max; /* calls of one peer at one time, until their answers are on their way; > 0 */
-    uint32_t per_s;     /* calls of one peer in a second, and as many at once */
-    uint32_t
-        bytes_per_s; /* bytes of one peer in a second, and as many at once. One body may be larger;
-                              * the debt is waited for */
-    bool streams;    /* the caller sends more, until it says that this was all */
+    /* Calls of one peer at one time, each until its answer is on its way; > 0. */
+    uint32_t concurrent_max;
+    uint32_t per_s; /* calls of one peer in a second, and as many at once */
+    /* Bytes of one peer in a second, and as many at once. One body may be larger: what it owes then is waited for. */
+    uint32_t bytes_per_s;
+    bool streams; /* the caller sends more, until it says that this was all */
 
     /* A whole request. It is to be answered by rpc_answer(), now or later, unless it is `gone` before. */
     void (*called)(void *ctx, struct rpc_call *c);
@@ -92,8 +92,8 @@ void rpc_free(struct rpc *r);
 const struct endpoint_events *rpc_events(struct rpc *r);
 
 void rpc_step(struct rpc *r, uint64_t now_ms); /* now_ms is monotonic */
-uint64_t
-rpc_deadline_ms(const struct rpc *r); /* when to call it at the latest; UINT64_MAX: never */
+/* When to call it at the latest; UINT64_MAX: never. */
+uint64_t rpc_deadline_ms(const struct rpc *r);
 
 const uint8_t *rpc_call_peer(const struct rpc_call *c); /* KEY_PUBLIC_SIZE bytes */
 struct str rpc_call_body(const struct rpc_call *c);     /* borrowed until it is answered or gone */

@@ -143,6 +143,27 @@ TEST(too_many_bytes)
     end();
 }
 
+/* What comes in a stream is not refused, but it is owed too. */
+TEST(bytes_of_a_stream_count)
+{
+    static char bytes[5000];
+    struct rpc_method m = methods[3];
+    m.bytes_per_s = 1000;
+    rpc_net_init(&net, 26);
+    a = rpc_net_add(&net, NULL, 0, NULL, NULL);
+    b = rpc_net_add(&net, &m, 1, NULL, NULL);
+    conn = quic_net_join(a->v, b->v);
+    struct asked *q = ask(DUPLEX, STR(""));
+    CHECK_EQ(ST_OK, rpc_ask_write(q->ask, (struct str){bytes, sizeof bytes}, NULL));
+    rpc_ask_end(q->ask);
+    run_told(q);
+    is_answer(q, "bye");
+    q = ask(DUPLEX, STR(""));
+    refused(q, ST_LIMIT, "calls of duplex come too fast");
+    CHECK(q->retry_ms > 3900 && q->retry_ms <= 4001);
+    end();
+}
+
 static void two_peers(struct rpc_config *c)
 {
     c->peers_max = 2;
