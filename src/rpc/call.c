@@ -15,7 +15,7 @@ struct rpc_call {
     enum phase phase;
     bool fin; /* the caller sends no more */
     const struct rpc_method *m;
-    struct peer *peer; /* NULL: it is not counted */
+    struct usage_peer *peer; /* NULL: it is not counted */
     struct frame_head head;
     struct buf body;
     uint64_t deadline_ms;
@@ -38,7 +38,7 @@ static void over(struct rpc_call *c)
 {
     struct rpc *r = c->p.r;
     if (c->peer)
-        peers_leave(&r->peers, c->peer, method_index(c), r->now_ms);
+        usage_leave(&r->usage, c->peer, method_index(c), r->now_ms);
     c->peer = NULL;
     buf_done(&c->body);
     pipe_over(&c->p);
@@ -195,7 +195,7 @@ static void admit(struct rpc_call *c)
         return;
     }
     enum status s =
-        peers_enter(&r->peers, quic_conn_peer(quic_stream_conn(c->p.s)), c->m, method_index(c),
+        usage_enter(&r->usage, quic_conn_peer(quic_stream_conn(c->p.s)), c->m, method_index(c),
                     h->body_len, r->now_ms, &c->peer, &f.retry_after_ms, &f.fault);
     if (s != ST_OK) {
         refuse(c, &f, s, &r->count.limited);
@@ -257,7 +257,7 @@ static void read_more(struct rpc_call *c, struct str *bytes)
         return;
     }
     struct str got = pipe_take(p, bytes);
-    peers_charge(c->peer, c->m, method_index(c), got.len, p->r->now_ms);
+    usage_charge(c->peer, c->m, method_index(c), got.len, p->r->now_ms);
     p->unread += got.len;
     c->m->data(c->m->ctx, c, got, false);
 }

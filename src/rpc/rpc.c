@@ -118,7 +118,7 @@ struct rpc *rpc_new(const struct rpc_config *c, uint64_t now_ms)
     heap_init(&r->due);
     list_init(&r->calls);
     list_init(&r->asks);
-    peers_init(&r->peers, c->method_count, c->peers_max);
+    usage_init(&r->usage, c->method_count, c->peers_max);
     buf_init(&r->scratch, FRAME_FRAME + RPC_PIECE_MAX);
     return r;
 }
@@ -132,7 +132,7 @@ void rpc_free(struct rpc *r)
     LIST_EACH(it, &r->asks)
         pipe_over(CONTAINER_OF(it, struct pipe, item));
     ensure(r->call_count == 0 && r->ask_count == 0 && r->call_queued == 0 && r->ask_queued == 0);
-    peers_done(&r->peers);
+    usage_done(&r->usage);
     heap_done(&r->due);
     buf_done(&r->scratch);
     free(r);
@@ -149,12 +149,12 @@ void rpc_step(struct rpc *r, uint64_t now_ms)
         else
             call_late(p);
     }
-    peers_step(&r->peers, r->now_ms);
+    usage_step(&r->usage, r->now_ms);
 }
 
 uint64_t rpc_deadline_ms(const struct rpc *r)
 {
-    return MIN(heap_first_key(&r->due), peers_deadline_ms(&r->peers));
+    return MIN(heap_first_key(&r->due), usage_deadline_ms(&r->usage));
 }
 
 struct rpc_view rpc_view(const struct rpc *r)
@@ -162,6 +162,6 @@ struct rpc_view rpc_view(const struct rpc *r)
     return (struct rpc_view){.count = r->count,
                              .calls = r->call_count,
                              .asks = r->ask_count,
-                             .peers = (uint32_t)r->peers.by_key.count,
+                             .peers = (uint32_t)r->usage.by_key.count,
                              .queued = r->call_queued + r->ask_queued};
 }

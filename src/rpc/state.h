@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/heap.h"
-#include "rpc/peers.h"
+#include "rpc/usage.h"
 
 struct rpc {
     struct rpc_config config;
@@ -19,7 +19,7 @@ struct rpc {
     struct list calls, asks; /* pipe.item */
     uint32_t call_count, ask_count;
     size_t call_queued, ask_queued; /* bytes in pipe.out */
-    struct peers peers;
+    struct usage usage;
     struct buf scratch; /* what is written at once is put together here */
     struct rpc_counters count;
 };

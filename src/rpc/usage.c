@@ -1,4 +1,4 @@
-#include "rpc/peers.h"
+#include "rpc/usage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +8,11 @@
 enum {
     BUSY_WAIT_MS = 50, /* nobody knows when a call ends: a guess */
     FULL_WAIT_MS = 1000,
-    DEBT_MAX_S = 30, /* below PEERS_FORGET_MS, so that whoever is forgotten owes nothing */
+    DEBT_MAX_S = 30, /* below USAGE_FORGET_MS, so that whoever is forgotten owes nothing */
 };
-_Static_assert(DEBT_MAX_S * 1000 < PEERS_FORGET_MS, "");
+_Static_assert(DEBT_MAX_S * 1000 < USAGE_FORGET_MS, "");
 
-void peers_init(struct peers *p, size_t method_count, uint32_t max)
+void usage_init(struct usage *p, size_t method_count, uint32_t max)
 {
     require(max > 0);
     map_init(&p->by_key);
@@ -26,14 +26,14 @@ static struct str key_of(const uint8_t key[KEY_PUBLIC_SIZE])
     return (struct str){(const char *)key, KEY_PUBLIC_SIZE};
 }
 
-void peers_done(struct peers *p)
+void usage_done(struct usage *p)
 {
     MAP_EACH(&p->by_key, key, v)
         free(v);
     map_done(&p->by_key);
 }
 
-static void forget(struct peers *p, struct peer *v)
+static void forget(struct usage *p, struct usage_peer *v)
 {
     require(v->calls == 0);
     list_cut(&v->idle);
@@ -41,16 +41,16 @@ static void forget(struct peers *p, struct peer *v)
     free(v);
 }
 
-static struct peer *get_or_make(struct peers *p, const uint8_t key[KEY_PUBLIC_SIZE],
-                                uint64_t now_ms)
+static struct usage_peer *get_or_make(struct usage *p, const uint8_t key[KEY_PUBLIC_SIZE],
+                                      uint64_t now_ms)
 {
-    struct peer *v = map_find(&p->by_key, key_of(key));
+    struct usage_peer *v = map_find(&p->by_key, key_of(key));
     if (v)
         return v;
     if (p->by_key.count >= p->max) {
         if (list_empty(&p->idle))
             return NULL;
-        forget(p, CONTAINER_OF(p->idle.next, struct peer, idle));
+        forget(p, CONTAINER_OF(p->idle.next, struct usage_peer, idle));
     }
     v = mem_new(sizeof *v + p->method_count * sizeof v->use[0]);
     memcpy(v->key, key, KEY_PUBLIC_SIZE);
@@ -80,17 +80,17 @@ static void charge(uint64_t *full_ns, uint64_t cost, uint64_t now_ns)
     *full_ns = MIN(full, now_ns + DEBT_MAX_S * UNITS_NS_PER_S);
 }
 
-enum status peers_enter(struct peers *p, const uint8_t key[KEY_PUBLIC_SIZE],
+enum status usage_enter(struct usage *p, const uint8_t key[KEY_PUBLIC_SIZE],
                         const struct rpc_method *m, size_t index, uint32_t bytes, uint64_t now_ms,
-                        struct peer **ret, uint32_t *ret_wait_ms, struct fault *why)
+                        struct usage_peer **ret, uint32_t *ret_wait_ms, struct fault *why)
 {
     require(index < p->method_count);
-    struct peer *v = get_or_make(p, key, now_ms);
+    struct usage_peer *v = get_or_make(p, key, now_ms);
     if (!v) {
         *ret_wait_ms = FULL_WAIT_MS;
         return fault_set(why, ST_LIMIT, "%zu peers have calls here already", p->by_key.count);
     }
-    struct peer_use *u = &v->use[index];
+    struct usage_method *u = &v->use[index];
     uint64_t now_ns = now_ms * UNITS_NS_PER_MS;
     uint64_t calls = cost_ns(m->per_s, 1), size = cost_ns(m->bytes_per_s, bytes);
     uint64_t wait = MAX(wait_ns(u->calls_ns, calls, now_ns), wait_ns(u->bytes_ns, size, now_ns));
@@ -112,7 +112,7 @@ enum status peers_enter(struct peers *p, const uint8_t key[KEY_PUBLIC_SIZE],
     return ST_OK;
 }
 
-void peers_leave(struct peers *p, struct peer *v, size_t index, uint64_t now_ms)
+void usage_leave(struct usage *p, struct usage_peer *v, size_t index, uint64_t now_ms)
 {
     require(v->use[index].calls > 0 && v->calls > 0);
     v->use[index].calls--;
@@ -122,22 +122,22 @@ void peers_leave(struct peers *p, struct peer *v, size_t index, uint64_t now_ms)
     list_push(&p->idle, &v->idle);
 }
 
-void peers_charge(struct peer *v, const struct rpc_method *m, size_t index, size_t bytes,
+void usage_charge(struct usage_peer *v, const struct rpc_method *m, size_t index, size_t bytes,
                   uint64_t now_ms)
 {
     charge(&v->use[index].bytes_ns, cost_ns(m->bytes_per_s, (uint32_t)MIN(bytes, UINT32_MAX)),
            now_ms * UNITS_NS_PER_MS);
 }
 
-void peers_step(struct peers *p, uint64_t now_ms)
+void usage_step(struct usage *p, uint64_t now_ms)
 {
-    while (peers_deadline_ms(p) <= now_ms)
-        forget(p, CONTAINER_OF(p->idle.next, struct peer, idle));
+    while (usage_deadline_ms(p) <= now_ms)
+        forget(p, CONTAINER_OF(p->idle.next, struct usage_peer, idle));
 }
 
-uint64_t peers_deadline_ms(const struct peers *p)
+uint64_t usage_deadline_ms(const struct usage *p)
 {
     if (list_empty(&p->idle))
         return UINT64_MAX;
-    return CONTAINER_OF(p->idle.next, struct peer, idle)->idle_ms + PEERS_FORGET_MS;
+    return CONTAINER_OF(p->idle.next, struct usage_peer, idle)->idle_ms + USAGE_FORGET_MS;
 }
