@@ -62,7 +62,7 @@ void image_op_create(struct op_run *r)
     Pb__CmdImageCreate create = PB__CMD_IMAGE_CREATE__INIT;
     create.image = &image;
     create.operation_id = operation;
-    PROTO_SET(&create, node, node_number(r->ops->node));
+    PROTO_SET(&create, node, r->asked);
     PROTO_SET(&create, import, r->op->id == OP_IMAGE_IMPORT);
     Pb__Command cmd = PB__COMMAND__INIT;
     cmd.body_case = PB__COMMAND__BODY_IMAGE_CREATE;

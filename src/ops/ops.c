@@ -5,6 +5,7 @@
 
 #include "crypto/digest.h"
 #include "ops/problem.h"
+#include "ops/remote.h"
 #include "ops/run.h"
 #include "wire/check.h"
 #include "wire/json.h"
@@ -309,11 +310,61 @@ static void read_done(void *ctx, enum status s, const struct fault *why,
         handlers[r->op->id](r);
 }
 
-static void run_read(struct op_run *r)
+static void told(void *ctx, struct op_answer *a)
+{
+    run_told(ctx, a);
+}
+
+/* Let another node do it: only a call that nobody handed to this one, and that is one answer. "-" means this node
+ * there too. */
+static bool hand_on(struct op_run *r, const struct op_call *c, uint32_t to)
+{
+    struct ops_remote *remote = r->ops->config.remote;
+    const struct object *self = cluster_node(run_cluster(r), node_number(r->ops->node));
+    if (!remote || c->asked || r->opened || r->feed || to == 0 || !self)
+        return false;
+    struct op_call all = *c;
+    all.asked = r->asked;
+    if (str_is(c->name, "-"))
+        all.name = str_from(object_uid(self));
+    r->handed = true;
+    remote->call(remote, to, &all, told, r);
+    return true;
+}
+
+/* The node that a placed call is for, as far as this one knows; 0: it does not. */
+static uint32_t place_of(const struct op_run *r)
+{
+    enum object_kind kind;
+    struct object *o = NULL;
+    const char *project = r->op->flags & OP_PROJECT ? r->project : NULL;
+    if (!run_kind(r->op, &kind) || strcmp(r->name, "-") == 0)
+        return node_number(r->ops->node);
+    if (cluster_resolve(run_cluster(r), kind, project, r->name, &o, NULL) != ST_OK)
+        return 0;
+    if (kind == OBJECT_NODE)
+        return object_node(o)->number;
+    return object_vm(o)->status ? object_vm(o)->status->node : 0;
+}
+
+/* true: it is under way, or here and now. What a node says of itself and of what runs on it, it knows best. */
+static bool run_placed(struct op_run *r, const struct op_call *c)
+{
+    if (!r->ops->config.remote || !(r->op->flags & OP_PLACED))
+        return false;
+    uint32_t place = place_of(r);
+    if (place == 0 || place != node_number(r->ops->node))
+        return hand_on(r, c, place);
+    read_done(r, ST_OK, NULL, NULL);
+    return true;
+}
+
+static void run_read(struct op_run *r, const struct op_call *c)
 {
     struct fault why;
     const struct fault *dead = node_dead(r->ops->node);
-    if (r->local || r->op->flags & OP_OPEN || r->op->flags & OP_RAW) {
+    bool follows = r->ops->config.remote && r->feed; /* events come as they are applied, anywhere */
+    if (r->local || follows || r->op->flags & (OP_OPEN | OP_RAW)) {
         read_done(r, ST_OK, NULL, NULL);
         return;
     }
@@ -323,18 +374,23 @@ static void run_read(struct op_run *r)
         run_fail(r, &why);
         return;
     }
+    if (run_placed(r, c))
+        return;
     uint64_t deadline_ms = run_now_ms(r) + r->ops->config.timeout_ms;
     r->asks = true;
-    if (node_read(r->ops->node, deadline_ms, read_done, r, &why) == ST_OK)
+    enum status s = node_read(r->ops->node, deadline_ms, read_done, r, &why);
+    if (s == ST_OK)
         return; /* r may be gone already */
     r->asks = false;
-    run_fail(r, &why);
+    if (s != ST_NOT_LEADER || !hand_on(r, c, node_view(r->ops->node).raft.leader))
+        run_fail(r, &why);
 }
 
 static void start(struct ops *o, const struct op_call *c, struct op_run *r)
 {
     r->ops = o;
     r->op = c->op;
+    r->asked = c->asked ? c->asked : node_number(o->node);
     buf_init(&r->answer.body, OPS_ANSWER_MAX);
     (void)snprintf(r->actor, sizeof r->actor, "%s", c->who.actor);
     list_push(&o->runs, &r->item);
@@ -347,7 +403,7 @@ static void start(struct ops *o, const struct op_call *c, struct op_run *r)
     if (s == ST_OK)
         s = parse(r, c, &why);
     if (s == ST_OK)
-        run_read(r);
+        run_read(r, c);
     else
         run_fail(r, &why);
 }

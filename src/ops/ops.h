@@ -21,6 +21,7 @@ enum {
 };
 
 struct ops;
+struct ops_remote;
 
 struct ops_config {
     const char *version;    /* of the program; kept */
@@ -29,6 +30,8 @@ struct ops_config {
     /* Append all metrics as text; NULL: there are none. */
     void (*metrics)(void *ctx, bool open_metrics, struct buf *out);
     void *metrics_ctx;
+    /* How calls that are another node's go there (ops/remote.h); kept. NULL: they are refused. */
+    struct ops_remote *remote;
 };
 
 /* n was started. */
@@ -86,6 +89,7 @@ struct op_call {
     struct str last_event_id;
     bool open_metrics; /* GET /metrics: rather OPS_OPEN_METRICS than text/plain */
     uint64_t wait_ms;  /* Prefer: wait; 0: a slow operation is answered at once */
+    uint32_t asked;    /* number of the node that handed it to this one; 0: nobody did */
 };
 
 struct op_answer {

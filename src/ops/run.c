@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ops/problem.h"
+#include "ops/remote.h"
 #include "wire/json.h"
 #include "wire/proto.h"
 #include "wire/schema.h"
@@ -71,6 +72,8 @@ static void run_free(struct op_run *r)
 {
     if (r->asks)
         node_forget(r->ops->node, r);
+    if (r->handed)
+        r->ops->config.remote->forget(r->ops->config.remote, r);
     list_cut(&r->item);
     r->ops->run_count--;
     proto_free(r->request);
@@ -112,6 +115,13 @@ void run_fail(struct op_run *r, const struct fault *why)
     problem_json(why, a->http, a->trace_id, &a->body);
     a->etag[0] = a->location[0] = 0;
     end(r, NULL);
+}
+
+void run_told(struct op_run *r, struct op_answer *a)
+{
+    r->handed = false;
+    r->done(r->ctx, a);
+    run_free(r);
 }
 
 void run_empty(struct op_run *r)

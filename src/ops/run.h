@@ -60,6 +60,8 @@ struct op_run {
     struct command_key key; /* then: of the command; its request is of what the caller sent */
     uint64_t wait_ms;
 
+    uint32_t asked;   /* number of the node that was asked first */
+    bool handed;      /* another node carries it out */
     bool asks;        /* the node will tell us something */
     run_after *after; /* of the command that was proposed */
     run_again *again; /* asked first when that was refused; may be NULL */
@@ -97,6 +99,7 @@ void run_propose(struct op_run *r, Pb__Command *cmd, run_after *after);
 /* --- answers: each ends the run --- */
 
 void run_fail(struct op_run *r, const struct fault *why);
+void run_told(struct op_run *r, struct op_answer *a);      /* by another node */
 void run_empty(struct op_run *r);                          /* 204 */
 void run_json(struct op_run *r, unsigned http, json_t *v); /* v is taken */
 /* A text that was appended to r->answer.body. */

@@ -26,6 +26,7 @@ enum op_flag {
     OP_BY_HAND = 1 << 8,  /* the command line has its own code for it */
     OP_PROJECT = 1 << 9,  /* {name} is looked up in a project: `project` in the query, or default */
     OP_RAW = 1 << 10,     /* no verb of the command line's: `blixard api` reaches it */
+    OP_PLACED = 1 << 11,  /* for the node that {name} is, or is on */
 };
 
 /* In the order of docs. */

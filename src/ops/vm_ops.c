@@ -25,6 +25,23 @@ static void make_name(struct op_run *r, const char *project, char out[NAMES_MAX]
     }
 }
 
+/* On the node that was asked if it has the image; else where the image is. */
+static uint32_t place(const struct op_run *r, const char *project, const Pb__VmSpec *spec)
+{
+    struct object *o = NULL;
+    const struct cluster *c = run_cluster(r);
+    if (spec && spec->image &&
+        cluster_resolve(c, OBJECT_IMAGE, project, spec->image, &o, NULL) != ST_OK)
+        o = cluster_image_by_digest(c, project, spec->image);
+    if (!o)
+        return r->asked; /* apply says what is wrong with it */
+    const Pb__Image *image = object_image(o);
+    if (!image->digest || image->node == r->asked ||
+        cluster_image_on_node(c, project, image->digest, r->asked))
+        return r->asked;
+    return image->node;
+}
+
 void vm_op_create(struct op_run *r)
 {
     const Pb__VmCreateRequest *q = (const Pb__VmCreateRequest *)r->request;
@@ -47,7 +64,7 @@ void vm_op_create(struct op_run *r)
     vm.spec = q->spec;
     Pb__CmdVmCreate create = PB__CMD_VM_CREATE__INIT;
     create.vm = &vm;
-    PROTO_SET(&create, node, node_number(r->ops->node));
+    PROTO_SET(&create, node, place(r, project, q->spec));
     PROTO_SET(&create, start, q->start);
     create.operation_id = operation;
     Pb__Command cmd = PB__COMMAND__INIT;
