@@ -100,7 +100,7 @@ static struct roles_node look_at(struct node *n, uint32_t number)
     return (struct roles_node){number, active, now_ms - since_ms >= ROLES_SILENT_MS};
 }
 
-_Static_assert(LIMIT_NODES <= RAFT_MEMBERS_MAX, "every node can be a member");
+_Static_assert((int)LIMIT_NODES <= (int)RAFT_MEMBERS_MAX, "every node can be a member");
 
 /* By number, rising. */
 static size_t list_nodes(struct node *n, struct roles_node *ret)

@@ -374,10 +374,14 @@ static void drop_hidden(ProtobufCMessage *m)
         }
         if (!schema_field(m->descriptor, f)->hidden || field_count(m, f) == 0)
             continue;
-        CHECK_EQ(PROTOBUF_C_TYPE_BYTES, f->type);
-        ProtobufCBinaryData *bytes = (void *)((char *)m + f->offset);
-        free(bytes->data);
-        *bytes = (ProtobufCBinaryData){0};
+        if (f->type == PROTOBUF_C_TYPE_BYTES) {
+            ProtobufCBinaryData *bytes = (void *)((char *)m + f->offset);
+            free(bytes->data);
+            *bytes = (ProtobufCBinaryData){0};
+        } else {
+            CHECK_EQ(PROTOBUF_C_TYPE_UINT32, f->type);
+            *(uint32_t *)(void *)((char *)m + f->offset) = 0;
+        }
         *(protobuf_c_boolean *)((char *)m + f->quantifier_offset) = false;
     }
 }
