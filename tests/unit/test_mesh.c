@@ -17,6 +17,7 @@ static size_t plan[PLAN_MAX]; /* the sizes of the messages that each sends to ea
 static size_t plan_count;
 static unsigned got[NET_NODES + 1][NET_NODES + 1]; /* [to][from] */
 static bool in_order;
+static void (*at_message)(struct mesh_node *to); /* NULL: nothing */
 
 static char byte_of(uint32_t from, size_t seq, size_t at)
 {
@@ -26,6 +27,8 @@ static char byte_of(uint32_t from, size_t seq, size_t at)
 static void check_message(struct mesh_node *to, uint32_t from, struct str bytes)
 {
     unsigned seq = got[to->number][from]++;
+    if (at_message)
+        at_message(to);
     if (!in_order)
         return;
     CHECK(seq < plan_count);
@@ -50,6 +53,7 @@ static void begin(uint64_t seed, size_t count)
     mesh_net_init(&net, seed, count, check_message);
     memset(got, 0, sizeof got);
     in_order = false;
+    at_message = NULL;
 }
 
 static void begin_met(uint64_t seed, size_t count)
@@ -417,6 +421,19 @@ TEST(a_table_may_hold_anything)
 static void forget_all(struct mesh_node *x)
 {
     mesh_net_know(x, 0);
+}
+
+/* By a message of the peer itself: what it sent behind it is not told. */
+TEST(a_message_may_be_the_end_of_its_sender)
+{
+    begin_met(23, 2);
+    at_message = forget_all;
+    for (unsigned i = 0; i < 5; i++)
+        post(node(2), 1, i, 10);
+    run_ms(100);
+    CHECK_EQ(1, got[1][2]);
+    CHECK(!mesh_net_view(node(2), 1).connected);
+    end();
 }
 
 /* Within what is told of a peer, which its own removal must outlive. */
