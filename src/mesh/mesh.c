@@ -203,10 +203,7 @@ static void on_opened(void *ctx, struct quic_conn *c)
     ev->opened(ev->ctx, c);
     if (m->protocol[k->protocol]->strangers)
         return;
-    m->in_pool = true;
-    IGNORE(quic_pool_opened(m->pool, c, endpoint_now(m->e))); /* the link is in the event */
-    m->in_pool = false;
-    state_table_later(m, endpoint_now(m->e));
+    IGNORE(quic_pool_opened(m->pool, c, endpoint_now(m->e))); /* what it means is told by on_up */
 }
 
 static void on_closed(void *ctx, struct quic_conn *c, const struct quic_end *end)
@@ -219,10 +216,7 @@ static void on_closed(void *ctx, struct quic_conn *c, const struct quic_end *end
         ev->closed(ev->ctx, c, end);
         free(k);
     }
-    m->in_pool = true;
-    IGNORE(quic_pool_closed(m->pool, c, end, endpoint_now(m->e))); /* the link is in the event */
-    m->in_pool = false;
-    state_table_later(m, endpoint_now(m->e));
+    IGNORE(quic_pool_closed(m->pool, c, end, endpoint_now(m->e))); /* likewise on_down */
 }
 
 static void on_moved(void *ctx, struct quic_conn *c)
@@ -294,10 +288,7 @@ static void on_down(void *ctx, struct quic_link *l, const struct quic_end *end)
 
 void mesh_timer(struct mesh *m, uint64_t now_ns)
 {
-    m->in_pool = true;
     quic_pool_timer(m->pool, now_ns);
-    m->in_pool = false;
-    state_table_later(m, now_ns);
     guests_timer(m, now_ns);
     for (size_t i = 0; i < m->protocol_count; i++)
         if (m->protocol[i]->expiry && m->protocol[i]->expiry(m->protocol[i]->ctx) <= now_ns) {

@@ -131,11 +131,11 @@ struct peers *mesh_peers(struct mesh *m);
 
 /*
  * The table, whole. Entries with our own key, without number, or with the number or key of one before
- * are left out.
+ * are left out, and so are addresses without family or port.
  *
  * Who is new is let in, and dialled; who has other addresses is dialled there from now on; who is gone, or has
  * another key or number, is cut off at once: each of its connections in every protocol is closed, and nothing that it sent is
- * told any more. What did not change is left alone. Within `up` and `down` it is done when they have returned.
+ * told any more. What did not change is left alone. Within any event of this header that is fine too.
  */
 void mesh_set_peers(struct mesh *m, const struct mesh_peer *list, size_t count, uint64_t now_ns);
 /* 0: no peer. */

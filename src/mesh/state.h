@@ -58,9 +58,6 @@ struct mesh {
     struct peers port;
     struct peer **peer; /* by number */
     size_t peer_count;
-    bool in_pool; /* links stay: what would change them waits in `later` */
-    struct mesh_peer *later;
-    size_t later_count;
     struct list conns, guests; /* state_conn.item */
     struct list channels;
     struct mesh_view count; /* its counters only */
@@ -77,8 +74,6 @@ struct peer *state_peer(const struct mesh *m, uint32_t number); /* NULL: none */
 struct peer *state_peer_of(const struct mesh *m, const uint8_t key[KEY_PUBLIC_SIZE]);
 /* Its index; protocol_count: none of ours. */
 size_t state_protocol(const struct mesh *m, const char *alpn);
-/* What waited for the pool to return. */
-void state_table_later(struct mesh *m, uint64_t now_ns);
 void state_table_done(struct mesh *m);
 
 /* messages.c */

@@ -134,49 +134,38 @@ static bool is_in(const struct mesh_peer *list, size_t count, const struct mesh_
     return false;
 }
 
-static bool is_usable(const struct mesh *m, const struct mesh_peer *p)
+static bool may_be_peer(const struct mesh *m, const struct mesh_peer *p)
 {
     return p->number > 0 && memcmp(p->key, m->self, KEY_PUBLIC_SIZE) != 0;
 }
 
-/* Whoever goes makes room for who comes, with its number or its key, so they go first. */
-static void change(struct mesh *m, const struct mesh_peer *list, size_t count, uint64_t now_ns)
+/* Without addresses that lead nowhere. */
+static struct mesh_peer usable_of(const struct mesh_peer *p)
 {
+    struct mesh_peer u = *p;
+    u.addr_count = 0;
+    for (size_t i = 0; i < MIN(p->addr_count, (size_t)QUIC_POOL_ADDRS_MAX); i++)
+        if (p->addrs[i].ip.family != 0 && p->addrs[i].port != 0)
+            u.addrs[u.addr_count++] = p->addrs[i];
+    return u;
+}
+
+/* Whoever goes makes room for who comes, with its number or its key, so they go first. */
+void mesh_set_peers(struct mesh *m, const struct mesh_peer *list, size_t count, uint64_t now_ns)
+{
+    require(count <= MESH_PEERS_MAX);
     for (size_t i = m->peer_count; i-- > 0;)
         if (!is_in(list, count, &m->peer[i]->is))
             cut(m, i);
     for (size_t i = 0; i < count; i++) {
-        struct peer *p = state_peer(m, list[i].number);
-        if (p && is_same(&p->is, &list[i]))
-            move(m, p, &list[i], now_ns);
-        else if (!p && is_usable(m, &list[i]) && !state_peer_of(m, list[i].key))
-            add(m, &list[i], now_ns);
+        struct mesh_peer is = usable_of(&list[i]);
+        struct peer *p = state_peer(m, is.number);
+        if (p && is_same(&p->is, &is))
+            move(m, p, &is, now_ns);
+        else if (!p && may_be_peer(m, &is) && !state_peer_of(m, is.key))
+            add(m, &is, now_ns);
     }
     mesh_wake(m);
-}
-
-void mesh_set_peers(struct mesh *m, const struct mesh_peer *list, size_t count, uint64_t now_ns)
-{
-    require(count <= MESH_PEERS_MAX);
-    if (!m->in_pool) {
-        change(m, list, count, now_ns);
-        return;
-    }
-    free(m->later);
-    m->later = mem_grow(NULL, MAX(count, 1), sizeof *list);
-    m->later_count = count;
-    for (size_t i = 0; i < count; i++)
-        m->later[i] = list[i];
-}
-
-void state_table_later(struct mesh *m, uint64_t now_ns)
-{
-    struct mesh_peer *list = m->later;
-    if (!list)
-        return;
-    m->later = NULL;
-    change(m, list, m->later_count, now_ns);
-    free(list);
 }
 
 void state_table_done(struct mesh *m)
@@ -184,7 +173,6 @@ void state_table_done(struct mesh *m)
     for (size_t i = 0; i < m->peer_count; i++)
         free(m->peer[i]);
     free(m->peer);
-    free(m->later);
 }
 
 /* --- using it --- */

@@ -169,11 +169,11 @@ static void use(struct quic_link *l, struct quic_conn *c, uint64_t now_ns)
     l->p->events->up(l->p->events->ctx, l);
 }
 
-struct quic_link *quic_pool_opened(struct quic_pool *p, struct quic_conn *c, uint64_t now_ns)
+bool quic_pool_opened(struct quic_pool *p, struct quic_conn *c, uint64_t now_ns)
 {
     struct quic_link *l = quic_pool_find(p, quic_conn_peer(c), quic_conn_alpn(c));
     if (!l)
-        return NULL;
+        return false;
     if (c == l->dialed)
         l->dialed = NULL;
     if (!l->conn) {
@@ -187,7 +187,7 @@ struct quic_link *quic_pool_opened(struct quic_pool *p, struct quic_conn *c, uin
     } else {
         put_aside(l, c, now_ns);
     }
-    return l;
+    return true;
 }
 
 /* --- ends --- */
@@ -227,8 +227,8 @@ static bool is_spare(struct quic_link *l, const struct quic_conn *c)
     return false;
 }
 
-struct quic_link *quic_pool_closed(struct quic_pool *p, const struct quic_conn *c,
-                                   const struct quic_end *end, uint64_t now_ns)
+bool quic_pool_closed(struct quic_pool *p, const struct quic_conn *c, const struct quic_end *end,
+                      uint64_t now_ns)
 {
     LIST_EACH(it, &p->links) {
         struct quic_link *l = CONTAINER_OF(it, struct quic_link, item);
@@ -238,9 +238,9 @@ struct quic_link *quic_pool_closed(struct quic_pool *p, const struct quic_conn *
             conn_lost(l, end, now_ns);
         else if (!is_spare(l, c))
             continue;
-        return l;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 /* --- time --- */

@@ -34,7 +34,7 @@ struct quic_pool_config {
 };
 void quic_pool_config_init(struct quic_pool_config *c); /* e, self and seed are still to be set */
 
-/* Told from within the calls of this header that are given a time. The link is not dropped in them. */
+/* Told from within the calls of this header that are given a time. The link may be dropped in them. */
 struct quic_pool_events {
     /* quic_link_conn() is another than before. */
     void (*up)(void *ctx, struct quic_link *l);
@@ -81,10 +81,10 @@ void quic_link_wake(struct quic_link *l, uint64_t now_ns);
 void quic_link_move(struct quic_link *l, const struct quic_addr *addrs, size_t addr_count,
                     uint64_t now_ns);
 
-/* From the events of the endpoint. Returns the link, or NULL if it is none of ours. */
-struct quic_link *quic_pool_opened(struct quic_pool *p, struct quic_conn *c, uint64_t now_ns);
-struct quic_link *quic_pool_closed(struct quic_pool *p, const struct quic_conn *c,
-                                   const struct quic_end *end, uint64_t now_ns);
+/* From the events of the endpoint. false: it belongs to no link. */
+bool quic_pool_opened(struct quic_pool *p, struct quic_conn *c, uint64_t now_ns);
+bool quic_pool_closed(struct quic_pool *p, const struct quic_conn *c, const struct quic_end *end,
+                      uint64_t now_ns);
 
 void quic_pool_timer(struct quic_pool *p, uint64_t now_ns);
 uint64_t quic_pool_expiry(const struct quic_pool *p); /* when to call it; UINT64_MAX: never */

@@ -409,12 +409,20 @@ TEST(a_table_may_hold_anything)
     struct mesh_peer list[5] = {mesh_net_entry(node(2)), mesh_net_entry(node(1)),
                                 mesh_net_entry(node(2)), mesh_net_entry(node(3)),
                                 mesh_net_entry(node(3))};
+    list[0].addrs[1] = list[0].addrs[0];
+    list[0].addrs[0] = (struct quic_addr){.port = 7001};
+    list[0].addrs[2] = (struct quic_addr){.ip = list[0].addrs[1].ip};
+    list[0].addr_count = 3;
     list[2].number = 7; /* a key twice */
     list[3].number = 2; /* a number twice */
     list[4].number = 0;
     mesh_set_peers(node(1)->m, list, 5, net.quic.now_ns);
     CHECK_EQ(1, mesh_view(node(1)->m).peers);
     check_talk(1, 2);
+    mesh_net_restart(node(1));
+    mesh_set_peers(node(1)->m, list, 5, net.quic.now_ns);
+    run_ms(200);
+    CHECK(mesh_net_view(node(1), 2).connected); /* by the one address that is one */
     end();
 }
 
