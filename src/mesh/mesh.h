@@ -96,7 +96,8 @@ struct mesh_config {
     uint64_t seed;                         /* of the jitter between dials */
     const struct mesh_protocol *protocols; /* kept */
     size_t protocol_count;                 /* at most MESH_PROTOCOLS_MAX */
-    /* A message of a peer, whole; borrowed for the call. Any call of this header is fine, but mesh_free(). */
+    /* A message of a peer, whole; borrowed for the call. In it, and in the events of protocols, any call of this
+     * header is fine but mesh_timer(), mesh_leave() and mesh_free(). */
     void (*received)(void *ctx, uint32_t from, struct str bytes);
     void (*notice)(void *ctx, const struct mesh_notice *n); /* may be NULL */
     void *ctx;
@@ -135,15 +136,15 @@ struct peers *mesh_peers(struct mesh *m);
  *
  * Who is new is let in, and dialled; who has other addresses is dialled there from now on; who is gone, or has
  * another key or number, is cut off at once: each of its connections in every protocol is closed, and nothing that it sent is
- * told any more. What did not change is left alone. Within any event of this header that is fine too.
+ * told any more. What did not change is left alone.
  */
 void mesh_set_peers(struct mesh *m, const struct mesh_peer *list, size_t count, uint64_t now_ns);
 /* 0: no peer. */
 uint32_t mesh_number(const struct mesh *m, const uint8_t key[KEY_PUBLIC_SIZE]);
 
 /*
- * The connection with a peer in a protocol for peers alone. If there is none now it is dialled, and `up` or
- * `down` follows.
+ * The connection with a peer in a protocol for peers alone. If there is none now it is dialled, after a failure when
+ * the pause is over, and `up` or `down` follows; of a peer without address only `up`, when it dials.
  *
  * Returns  ST_NOT_FOUND     no such peer.
  *          ST_UNAVAILABLE   there is none now.
