@@ -65,6 +65,9 @@ struct config {
         uint32_t max_clients_per_address;
     } api;
     struct {
+        struct ip_endpoint listen, advertise;
+    } cluster;
+    struct {
         char cache_dir[CONFIG_PATH_MAX];
     } image;
     struct {

@@ -65,6 +65,15 @@ const struct config_key config_keys[] = {
      .doc = "Of the connections on the network, how many one address (of IPv6: one network of 64 "
             "bits) may have; further ones are closed at once."},
 
+    {"cluster.listen", ENDPOINT(cluster.listen), .initial = "0.0.0.0:7001",
+     .unset = "this node stays alone",
+     .doc = "Address and UDP port on which other nodes reach this one; `0.0.0.0:7001` and "
+            "`[::]:7001` are all addresses of the machine. Only who holds the key of a node of the "
+            "cluster, or a ticket to join it, is let in."},
+    {"cluster.advertise", ENDPOINT(cluster.advertise), .initial = "",
+     .unset = "`cluster.listen`, or the machine's addresses if that is all of them",
+     .doc = "Where other nodes are told to reach this one, if that is another address."},
+
     {"image.cache_dir", PATH(image.cache_dir), .initial = "", .unset = "`cache` in `data_dir`",
      .doc =
          "Directory of downloaded kernel packages. One outside of `data_dir` must be writable by "

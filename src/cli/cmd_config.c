@@ -11,7 +11,7 @@ static const char *file_of(const struct cli *c)
     return given_get(&c->given, FLAG_CONFIG);
 }
 
-int up_run(struct cli *c)
+static int run_node(struct cli *c, const struct ticket *t)
 {
     struct fault why;
     struct config config;
@@ -21,7 +21,29 @@ int up_run(struct cli *c)
     }
     if (node_config_read(file_of(c), &config, &why) != ST_OK)
         return cli_fail(c, &why);
-    return c->up(file_of(c), &config);
+    return c->up(file_of(c), &config, t);
+}
+
+int up_run(struct cli *c)
+{
+    return run_node(c, NULL);
+}
+
+/* "-" is read from stdin, where nobody on this machine sees it. */
+int join_run(struct cli *c)
+{
+    AUTO(ticket_done) struct ticket t = {0};
+    struct fault why;
+    char text[TICKET_TEXT_MAX + 2] = "";
+    const char *word = c->given.arg[0];
+    if (strcmp(word, "-") == 0) {
+        if (!fgets(text, sizeof text, stdin))
+            text[0] = 0;
+        word = text;
+    }
+    enum status s = ticket_decode(str_trim(str_from(word)), &t, &why);
+    secret_wipe(text, sizeof text);
+    return s == ST_OK ? run_node(c, &t) : cli_fail(c, &why);
 }
 
 int config_check_run(struct cli *c)

@@ -209,6 +209,16 @@ static const struct {
       .uses = USE_CONFIG,
       .run = up_run}},
     {NULL,
+     {.name = "join",
+      .args = "TICKET",
+      .doc = "Make this machine a node of a cluster, and start it",
+      .examples = {"blixard join blxjoin_...", "blixard join - --config node.toml <ticket"},
+      .uses = USE_CONFIG,
+      .more =
+          "The ticket is what `blixard node token` printed on a node of the cluster; - reads it from stdin.\n"
+          "It is good once. From then on `blixard up` starts the node.\n",
+      .run = join_run}},
+    {NULL,
      {.name = "config.check",
       .args = "",
       .doc = "Check the configuration of the node",

@@ -16,7 +16,7 @@ command_run op_wait_run;
 command_run events_run;
 command_run api_run;
 command_run version_run, help_run, completion_run, complete_run;
-command_run up_run;
+command_run up_run, join_run;
 command_run config_check_run, config_show_run, config_docs_run;
 command_run doctor_run;
 command_run context_add_run, context_ls_run, context_use_run, context_show_run, context_rm_run;

@@ -15,6 +15,8 @@
 #include "crypto/cert.h"
 #include "crypto/key.h"
 #include "daemon/facts.h"
+#include "daemon/links.h"
+#include "daemon/member.h"
 #include "daemon/meters.h"
 #include "daemon/paths.h"
 #include "daemon/probe_cache.h"
@@ -58,6 +60,9 @@ struct daemon {
     struct probe probe;
     struct key key;
     struct cert cert; /* of the API on the network, if it is there */
+    Pb__NodeFacts *facts;
+    Pb__Membership *member; /* NULL: this node began its cluster, and nobody has joined yet */
+    struct links *links;    /* NULL: it stays alone */
     struct store *store;
     struct vmm *vmm;
     struct node_mark *mark;
@@ -99,6 +104,7 @@ static void warn_of_clock(struct daemon *d)
 static void tell_ready(struct daemon *d)
 {
     d->ready = true;
+    links_ready(d->links);
     LOG(d->log, LOG_INFO, "daemon.ready", F_STR("name", d->config->name),
         F_STR("socket", d->config->api.socket), F_U64("node", node_number(d->node)));
     if (node_view(d->node).clock_ahead_ns)
@@ -126,6 +132,7 @@ static void drive(void *ctx)
         node_step(d->node);
     if (ops_deadline_ms(d->ops) <= now)
         ops_step(d->ops);
+    links_look(d->links);
     if (node_dead(d->node)) {
         stop(d, node_dead(d->node)->status, node_dead(d->node));
         return;
@@ -383,29 +390,106 @@ static bool host_booted(struct daemon *d)
     return !str_eq(buf_view(&d->boot_id), buf_view(&before));
 }
 
-static void open_node(struct daemon *d)
+static void make_facts(struct daemon *d)
 {
+    const struct config *c = d->config;
     char key_hex[KEY_HEX_MAX];
     key_public_hex(&d->key, key_hex);
-    AUTO(auto_proto_free)
-    Pb__NodeFacts *facts = facts_new(".", &d->probe, &d->host->facts, key_hex,
-                                     &d->config->api.listen, d->cert.fingerprint);
+    d->facts =
+        facts_new(".", &d->probe, &d->host->facts, key_hex, &c->api.listen, d->cert.fingerprint);
+    if (!d->links)
+        return;
+    struct ip_endpoint bound = links_addr(d->links), at[ADDRESSES_MAX];
+    facts_add_addresses(d->facts, at, addresses_find(&bound, &c->cluster.advertise, at));
+}
+
+static enum status open_links(struct daemon *d, struct fault *why)
+{
+    struct links_config c = {
+        .loop = d->loop,
+        .clock = &d->clock,
+        .entropy = &d->entropy,
+        .log = d->log,
+        .key = &d->key,
+        .bind = &d->config->cluster.listen,
+    };
+    if (c.bind->port == 0)
+        return ST_OK;
+    enum status s = links_open(&c, &d->links, why);
+    if (s == ST_IN_USE)
+        fault_hint(why, "another program, or another node on this machine, uses that port: set "
+                        "cluster.listen");
+    return s;
+}
+
+/* Of the ticket's cluster already: then it goes on as that node. */
+static enum status check_ticket(const struct daemon *d, const struct ticket *t, struct fault *why)
+{
+    char cluster[2 * TICKET_CLUSTER_SIZE + 1];
+    str_hex(t->cluster, sizeof t->cluster, cluster);
+    if (d->member && strcmp(d->member->cluster, cluster) == 0)
+        return ST_OK;
+    if (d->member || access(PATH_JOURNAL, F_OK) == 0) {
+        (void)fault_set(why, ST_EXISTS, "this node is in a cluster already, or began one: %s",
+                        d->config->data_dir);
+        fault_hint(why, "a machine joins with an empty data_dir");
+        return ST_EXISTS;
+    }
+    return ST_OK;
+}
+
+static enum status join(struct daemon *d, const struct ticket *t, struct fault *why)
+{
+    enum status s = check_ticket(d, t, why);
+    if (s != ST_OK || d->member)
+        return s;
+    s = links_join(d->links, t, d->config->name, d->facts, &d->member, why);
+    if (s == ST_OK)
+        s = member_write(d->member, why);
+    if (s != ST_OK)
+        return fault_wrap(why, s, "join the cluster");
+    LOG(d->log, LOG_INFO, "cluster.joined", F_STR("cluster", d->member->cluster_name),
+        F_U64("node", d->member->number));
+    return ST_OK;
+}
+
+static enum status open_member(struct daemon *d, const struct ticket *t, struct fault *why)
+{
+    enum status s = member_read(&d->member, why);
+    if (s != ST_OK)
+        return s;
+    if ((t || d->member) && !d->links) {
+        (void)fault_set(why, ST_PRECONDITION, "a node of a cluster needs cluster.listen");
+        return ST_PRECONDITION;
+    }
+    return t ? join(d, t, why) : ST_OK;
+}
+
+static void open_node(struct daemon *d)
+{
+    static const struct raft_members nobody; /* it waits to be taken in */
     struct node_config c;
     node_config_default(&c);
     c.name = d->config->name;
     c.cluster_name = "blixard";
-    c.facts = facts;
+    c.facts = d->facts;
     d->entropy.fill(&d->entropy, &c.seed, sizeof c.seed);
     c.snapshot_entries = d->config->journal.snapshot_entries;
     c.trailing_entries = d->config->journal.trailing_entries;
     c.start_timeout_ms = d->config->vm.start_timeout_ms;
     c.host_booted = d->boot_unsettled = host_booted(d);
+    c.keep_roles = d->links != NULL;
+    if (d->member && d->member->number > 1) { /* number 1 began the cluster, alone */
+        c.member = d->member->number;
+        c.members = &nobody;
+    }
     struct node_ports p = {
         .clock = &d->clock,
         .entropy = &d->entropy,
         .vmm = d->vmm,
         .blob = store_blob(d->store),
         .mark = d->mark,
+        .peers = d->links ? links_peers(d->links) : NULL,
     };
     d->node = node_new(&c, &p);
 }
@@ -465,8 +549,11 @@ static enum status open_api(struct daemon *d, struct fault *why)
         .timeout_ms = OPS_TIMEOUT_MS,
         .metrics = meters_text,
         .metrics_ctx = d->meters,
+        .remote = d->links ? links_remote(d->links) : NULL,
     };
     d->ops = ops_new(d->node, &o);
+    if (d->links)
+        links_start(d->links, d->node, d->ops, d->member);
     http_config_default(&h);
     h.owner = d->who->uid;
     h.group = d->who->api_group;
@@ -484,8 +571,9 @@ static enum status open_api(struct daemon *d, struct fault *why)
 }
 
 enum status daemon_open(struct config *config, daemon_reread *reread, void *reread_ctx,
-                        const struct identity *who, const char *program, struct logger *log,
-                        struct daemon **ret, struct fault *why)
+                        const struct identity *who, const char *program,
+                        const struct ticket *ticket, struct logger *log, struct daemon **ret,
+                        struct fault *why)
 {
     struct daemon *d = NEW(struct daemon);
     *d = (struct daemon){.config = config,
@@ -523,6 +611,12 @@ enum status daemon_open(struct config *config, daemon_reread *reread, void *rere
         s = open_mark(d, why);
     if (s == ST_OK)
         s = open_vmm(d, why);
+    if (s == ST_OK)
+        s = open_links(d, why);
+    if (s == ST_OK) {
+        make_facts(d);
+        s = open_member(d, ticket, why);
+    }
     if (s == ST_OK) {
         d->meters = meters_new(d->loop, config->metrics.vm_series, log);
         open_node(d);
@@ -549,15 +643,19 @@ void daemon_close(struct daemon *d)
     http_close(d->http);
     if (d->ops)
         ops_free(d->ops);
+    links_stop(d->links);
     journal_thread_close(d->journal);
     if (d->node)
         node_free(d->node);
+    links_close(d->links);
     meters_free(d->meters);
     disk_os_close(d->disk);
     helper_stop(d->host);
     vmm_qemu_free(d->vmm);
     store_close(d->store);
     key_done(&d->key);
+    proto_free(d->facts ? &d->facts->base : NULL);
+    proto_free(d->member ? &d->member->base : NULL);
     if (d->mark)
         (void)munmap(d->mark, sizeof *d->mark);
     cert_close(&d->cert);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/config.h"
+#include "crypto/ticket.h"
 #include "daemon/identity.h"
 #include "telemetry/log.h"
 
@@ -23,10 +24,12 @@ typedef enum status daemon_reread(void *ctx, struct config *ret, struct fault *w
  * config   kept and, at a reload (SIGHUP), changed.
  * reread   called then; it and its context are kept.
  * program  path of this program, to run it again for helper processes.
+ * ticket   to join a cluster by, before anything else; NULL: the node is what it was.
  */
 MUST_USE enum status daemon_open(struct config *config, daemon_reread *reread, void *reread_ctx,
                                  const struct identity *who, const char *program,
-                                 struct logger *log, struct daemon **ret, struct fault *why);
+                                 const struct ticket *ticket, struct logger *log,
+                                 struct daemon **ret, struct fault *why);
 void daemon_close(struct daemon *d); /* NULL is fine */
 
 /* Serve until SIGTERM or SIGINT (ST_OK), or until the node cannot go on. */

@@ -50,3 +50,13 @@ Pb__NodeFacts *facts_new(const char *data_dir, const struct probe *probe,
     }
     return f;
 }
+
+void facts_add_addresses(Pb__NodeFacts *f, const struct ip_endpoint *at, size_t count)
+{
+    f->addresses = mem_grow(f->addresses, f->n_addresses + count + 1, sizeof *f->addresses);
+    for (size_t i = 0; i < count; i++) {
+        char text[IP_ENDPOINT_TEXT_MAX];
+        ip_endpoint_format(&at[i], text);
+        f->addresses[f->n_addresses++] = mem_strdup(text);
+    }
+}

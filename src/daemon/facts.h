@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "base/ip.h"
+#include "daemon/addresses.h"
 #include "pb/node.pb-c.h"
 #include "port/host.h"
 #include "vmm/probe.h"
@@ -16,3 +16,5 @@ MUST_USE Pb__NodeFacts *facts_new(const char *data_dir, const struct probe *prob
                                   const struct host_facts *host, const char *key_hex,
                                   const struct ip_endpoint *api_listen,
                                   const char *api_fingerprint);
+/* Where other nodes reach it. */
+void facts_add_addresses(Pb__NodeFacts *f, const struct ip_endpoint *at, size_t count);

@@ -58,7 +58,8 @@ static enum status reread(void *file, struct config *ret, struct fault *why)
     return node_config_read(file, ret, why);
 }
 
-static enum status serve(char *file, struct config *c, struct logger *log, struct fault *why)
+static enum status serve(char *file, struct config *c, const struct ticket *t, struct logger *log,
+                         struct fault *why)
 {
     char program[4096] = "";
     struct identity who;
@@ -71,14 +72,14 @@ static enum status serve(char *file, struct config *c, struct logger *log, struc
         return fault_errno(why, errno, "find this program");
     enum status s = enter(c, &who, &lock, why);
     if (s == ST_OK)
-        s = daemon_open(c, reread, file, &who, program, log, &d, why);
+        s = daemon_open(c, reread, file, &who, program, t, log, &d, why);
     if (s == ST_OK)
         s = daemon_run(d, why);
     daemon_close(d);
     return s;
 }
 
-int up(const char *file, struct config *c)
+int up(const char *file, struct config *c, const struct ticket *t)
 {
     struct fault why;
     (void)umask(022);
@@ -86,7 +87,7 @@ int up(const char *file, struct config *c)
     AUTO(auto_free) char *whole = file ? realpath(file, NULL) : NULL;
     struct logger *log = log_new(STDERR_FILENO, (enum log_format)c->log.format,
                                  (enum log_level)c->log.level, c->log.rate_per_s, wall_ns);
-    enum status s = serve(whole, c, log, &why);
+    enum status s = serve(whole, c, t, log, &why);
     if (s != ST_OK)
         log_fault(log, LOG_ERROR, "daemon.failed", &why);
     log_free(log);

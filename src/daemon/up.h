@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/config.h"
+#include "crypto/ticket.h"
 
 /* As cli_up of cli/cli.h: what goes wrong is logged; returns the exit code. */
-int up(const char *file, struct config *c);
+int up(const char *file, struct config *c, const struct ticket *t);

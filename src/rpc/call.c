@@ -342,6 +342,11 @@ void call_late(struct pipe *p)
 
 /* --- what is asked about it --- */
 
+struct quic_conn *rpc_call_conn(const struct rpc_call *c)
+{
+    return quic_stream_conn(c->p.s);
+}
+
 const uint8_t *rpc_call_peer(const struct rpc_call *c)
 {
     return c->peer->key;

@@ -95,9 +95,10 @@ void rpc_step(struct rpc *r, uint64_t now_ms); /* now_ms is monotonic */
 /* When to call it at the latest; UINT64_MAX: never. */
 uint64_t rpc_deadline_ms(const struct rpc *r);
 
-const uint8_t *rpc_call_peer(const struct rpc_call *c); /* KEY_PUBLIC_SIZE bytes */
-struct str rpc_call_body(const struct rpc_call *c);     /* borrowed until it is answered or gone */
-uint64_t rpc_call_id(const struct rpc_call *c);         /* as the caller chose it */
+const uint8_t *rpc_call_peer(const struct rpc_call *c);    /* KEY_PUBLIC_SIZE bytes */
+struct quic_conn *rpc_call_conn(const struct rpc_call *c); /* while it is told by `called` */
+struct str rpc_call_body(const struct rpc_call *c); /* borrowed until it is answered or gone */
+uint64_t rpc_call_id(const struct rpc_call *c);     /* as the caller chose it */
 uint64_t rpc_call_deadline_ms(const struct rpc_call *c);
 const struct rpc_trace *rpc_call_trace(const struct rpc_call *c);
 const struct rpc_method *rpc_call_method(const struct rpc_call *c);

@@ -1,5 +1,6 @@
 /* Calls that another node carries out: a group of nodes, each with operations, that hand calls to each other. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ops/remote.h"
