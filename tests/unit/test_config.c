@@ -23,6 +23,8 @@ static const struct sample {
     {"api.max_clients", "8", "8", "'8'", "0"},
     {"api.listen", "'[::1]:7003'", "[::1]:7003", "7003", "'localhost:7003'"},
     {"api.max_clients_per_address", "8", "8", "'8'", "0"},
+    {"cluster.listen", "'10.0.0.1:7001'", "10.0.0.1:7001", "7001", "'localhost:7001'"},
+    {"cluster.advertise", "'[2001:db8::1]:7001'", "[2001:db8::1]:7001", "7001", "'n1:7001'"},
     {"image.cache_dir", "'/srv/img'", "/srv/img", "{}", "'img'"},
     {"journal.segment_size", "'32MiB'", "32MiB", "[]", "'1KiB'"},
     {"journal.snapshot_entries", "2000", "2000", "2e3", "-1"},

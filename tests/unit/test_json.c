@@ -12,7 +12,7 @@
 #include "wire/proto.h"
 #include "wire/schema.h"
 
-enum { TEXT_MAX = 1 << 20 };
+enum { TEXT_MAX = 1 << 20, LARGEST = 20 << 20 /* a message with 8 MiB of bytes, in hex */ };
 
 static json_t *parsed(const char *text)
 {
@@ -393,15 +393,15 @@ static void message_survives(struct tape *t)
     const ProtobufCMessageDescriptor *desc = draw_type(t);
     AUTO(auto_proto_free) ProtobufCMessage *m = draw_message(t, desc);
     AUTO(buf_done) struct buf one, two;
-    buf_init(&one, TEXT_MAX);
-    buf_init(&two, TEXT_MAX);
+    buf_init(&one, LARGEST);
+    buf_init(&two, LARGEST);
     json_t *v = json_from_message(m, JSON_WHOLE);
     drop_hidden(m);
     json_dump(v, draw_below(t, 2), &one);
     json_decref(v);
 
     ProtobufCMessage *back;
-    CHECK_EQ(ST_OK, json_parse(buf_view(&one), TEXT_MAX, &v, NULL));
+    CHECK_EQ(ST_OK, json_parse(buf_view(&one), LARGEST, &v, NULL));
     CHECK_EQ(ST_OK, json_to_message(desc, v, JSON_WHOLE, &back, NULL));
     CHECK(proto_equal(m, back));
     json_dump(v, one.len > 2 && one.ptr[1] == '\n', &two);
