@@ -32,6 +32,11 @@ const struct raft_members *node_members(const struct node *n)
     return raft_members(n->raft);
 }
 
+bool node_peer_view(const struct node *n, uint32_t number, struct raft_peer_view *ret)
+{
+    return raft_peer_view(n->raft, number, ret);
+}
+
 static enum status check_witnesses(const struct raft_members *now,
                                    const struct raft_members *wanted, struct fault *why)
 {

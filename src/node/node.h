@@ -162,6 +162,8 @@ const struct raft_members *node_members(const struct node *n);
  * without a state must not lead, and a number is not used for two. ST_UNSUPPORTED without peers. */
 MUST_USE enum status node_change_members(struct node *n, const struct raft_members *wanted,
                                          uint64_t *ret_index, struct fault *why);
+/* What the leader knows of another member; false if this node leads not, or there is none of that number. */
+bool node_peer_view(const struct node *n, uint32_t number, struct raft_peer_view *ret);
 /* As raft_transfer(). */
 MUST_USE enum status node_hand_over(struct node *n, uint32_t to, struct fault *why);
 

@@ -39,7 +39,7 @@ struct ops *ops_new(struct node *n, const struct ops_config *c);
 /* Calls not yet answered are told ST_UNAVAILABLE. The node is freed next, without a step between. */
 void ops_free(struct ops *o);
 
-/* Time has passed: what waits for longer than it may is answered. */
+/* Time has passed, or another node leads: who waits for that, or for longer than they may, is answered. */
 void ops_step(struct ops *o);
 uint64_t ops_deadline_ms(const struct ops *o); /* on the node's clock; UINT64_MAX: never */
 

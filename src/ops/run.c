@@ -280,6 +280,9 @@ void ops_step(struct ops *o)
         struct op_run *r = CONTAINER_OF(it, struct op_run, item);
         if (r->waits && r->wait_until_ms <= run_now_ms(r))
             end_wait(r);
+        else if (r->awaits_leader &&
+                 (member_transfer_ended(r) || r->wait_until_ms <= run_now_ms(r)))
+            member_transfer_end(r);
     }
 }
 
@@ -288,8 +291,10 @@ uint64_t ops_deadline_ms(const struct ops *o)
     uint64_t least = UINT64_MAX;
     for (const struct list *it = o->runs.next; it != &o->runs; it = it->next) {
         const struct op_run *r = (const struct op_run *)it; /* item is its first field */
-        if (r->waits)
+        if (r->waits || r->awaits_leader)
             least = MIN(least, r->wait_until_ms);
+        if (r->awaits_leader && member_transfer_ended(r))
+            return 0;
     }
     return least;
 }

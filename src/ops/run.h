@@ -72,6 +72,10 @@ struct op_run {
     uint64_t wait_until_ms;
     unsigned late; /* what it is answered with when that time is over */
 
+    bool awaits_leader; /* for the end of a hand-over, until wait_until_ms */
+    uint32_t heir;      /* whom leadership is handed to */
+    bool any_heir;      /* whoever leads then is fine */
+
     struct secret secret; /* the text of a token that is made */
 
     struct op_answer answer;
@@ -130,6 +134,10 @@ run_handler vm_op_create, vm_op_update, vm_op_power, vm_op_stream, vm_op_stats;
 run_handler image_op_create;
 run_handler node_op_show, node_op_shutdown, node_op_token;
 run_handler cluster_op_show, cluster_op_version;
+run_handler member_op_list, member_op_transfer;
+/* Has the hand-over that r waits for ended? Then member_transfer_end() answers r, as also when its time is over. */
+bool member_transfer_ended(const struct op_run *r);
+void member_transfer_end(struct op_run *r);
 run_handler tenant_op_create, project_op_create;
 run_handler token_op_create;
 /* Make a token of this name, which ends so long from now; its secret is in r->secret, and shown in the answer. What else

@@ -69,6 +69,7 @@ TEST(table_roles_fit_what_rows_do)
     CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_SHUTDOWN)->role);
     CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_TOKEN)->role);
     CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_NODE_REMOVE)->role);
+    CHECK_EQ(PB__ROLE__ROLE_ADMIN, op_get(OP_CLUSTER_TRANSFER_LEADER)->role);
 }
 
 /* {name} is the only parameter and stands at most once. */

@@ -123,6 +123,48 @@ TEST(ops_shows_nodes_cluster_and_version)
     bench_done(&b);
 }
 
+TEST(ops_members_of_a_node_alone)
+{
+    struct bench b;
+    bench_init(&b);
+    bench_call(&b, "GET", "/v1/cluster/members", "", 200);
+    CHECK_EQ(1, json_array_size(json_object_get(b.json, "items")));
+    CHECK_STR("1", bench_at(&b, "items.0.number"));
+    CHECK_STR("n1", bench_at(&b, "items.0.node"));
+    CHECK_STR("voter", bench_at(&b, "items.0.role"));
+    CHECK_STR("0", bench_at(&b, "items.0.lag"));
+    CHECK(strstr(buf_cstr(&b.body), "\"leads\":true,\"active\":true"));
+    bench_call(&b, "GET", "/v1/cluster/members?filter=lag>0", "", 200);
+    CHECK_EQ(0, json_array_size(json_object_get(b.json, "items")));
+    static const char *const bad[][2] = {{"filter=phase==running", "filter"},
+                                         {"fields=meta.name", "fields"},
+                                         {"project=default", "project"},
+                                         {"cursor=n1", "cursor"}};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        char path[80];
+        (void)snprintf(path, sizeof path, "/v1/cluster/members?%s", bad[i][0]);
+        bench_call(&b, "GET", path, "", 400);
+        CHECK_STR(bad[i][1], bench_at(&b, "field"));
+    }
+    bench_done(&b);
+}
+
+TEST(ops_node_alone_can_hand_over_to_nobody)
+{
+    struct bench b;
+    bench_init(&b);
+    bench_call(&b, "POST", "/v1/cluster/transfer-leader", "", 412);
+    CHECK_STR("there is no other voter that could lead", bench_at(&b, "detail"));
+    bench_call(&b, "POST", "/v1/cluster/transfer-leader", "{\"to\":\"n1\"}", 200); /* it leads */
+    CHECK_STR("n1", bench_at(&b, "node"));
+    bench_call(&b, "POST", "/v1/cluster/transfer-leader", "{\"to\":\"n2\"}", 404);
+    CHECK_STR("to", bench_at(&b, "field"));
+    fake_hello(&b.f, 2, "10.0.0.2:7001", NULL);
+    bench_call(&b, "POST", "/v1/cluster/transfer-leader", "{\"to\":\"n2\"}", 412);
+    CHECK_STR("node n2 takes no part in consensus yet", bench_at(&b, "detail"));
+    bench_done(&b);
+}
+
 TEST(ops_stats_leave_out_what_is_unknown)
 {
     struct bench b;

@@ -109,6 +109,15 @@ static uint32_t other(uint32_t than, uint32_t and)
     return i;
 }
 
+/* As whoever drives a node does. */
+static void step_all(void)
+{
+    node_group_run(&g, 10);
+    for (uint32_t i = 1; i <= 3; i++)
+        if (ops_deadline_ms(place[i].ops) <= g.now_ms)
+            ops_step(place[i].ops);
+}
+
 static void ask_as(uint32_t at, const char *actor, Pb__Role role, const char *method,
                    const char *path, const char *text)
 {
@@ -121,8 +130,8 @@ static void ask_as(uint32_t at, const char *actor, Pb__Role role, const char *me
     CHECK(c.op != NULL);
     unsigned before = answers;
     ops_call(place[at].ops, &c, answered, NULL);
-    for (unsigned i = 0; i < 300 && answers == before; i++)
-        node_group_run(&g, 10);
+    for (unsigned i = 0; i < 600 && answers == before; i++)
+        step_all();
     CHECK_EQ(before + 1, answers);
 }
 
@@ -137,6 +146,14 @@ static void ask(uint32_t at, const char *method, const char *path, const char *t
 static bool said(const char *word)
 {
     return strstr(buf_cstr(&body), word) != NULL;
+}
+
+/* What stands there with that member's number put in. */
+static bool said_of(const char *before, uint32_t number, const char *after)
+{
+    char word[120];
+    (void)snprintf(word, sizeof word, "%s%" PRIu32 "%s", before, number, after);
+    return said(word);
 }
 
 TEST(remote_writes_and_reads_through_a_follower_are_the_leaders)
@@ -259,6 +276,181 @@ TEST(remote_a_call_whose_caller_is_gone_is_forgotten)
     ops_call(place[follower].ops, &c, answered, &c);
     ops_forget(place[follower].ops, &c);
     CHECK_EQ(1, place[follower].forgotten);
+    finish();
+}
+
+/* --- members --- */
+
+TEST(remote_members_are_as_the_leader_sees_them)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), away = other(leader, 0), asked = other(leader, away);
+    ask(asked, "GET", "/v1/cluster/members", "", 200);
+    CHECK_EQ(1, place[asked].handed);
+    for (uint32_t i = 1; i <= 3; i++)
+        CHECK(said_of("\"node\":\"node-", i, "\",\"role\":\"voter\",\"leads\":"));
+    CHECK(said_of("\"node\":\"node-", leader,
+                  "\",\"role\":\"voter\",\"leads\":true,\"active\":true"));
+    CHECK(!said("\"active\":false"));
+    group_cut_off(&g, away, true);
+    node_group_put_many(&g, 1, 5);
+    node_group_run(&g, 3000);
+    ask(asked, "GET", "/v1/cluster/members?filter=active==false", "", 200);
+    CHECK(said_of("\"number\":", away, ","));
+    CHECK(!said_of("\"number\":", asked, ",") && !said_of("\"number\":", leader, ","));
+    CHECK(said("\"lag\":") && !said("\"lag\":0"));
+    finish();
+}
+
+/* A follower that is asked for what it knows itself tells no more than that. */
+TEST(remote_members_told_locally_lack_what_only_the_leader_knows)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), follower = other(leader, 0);
+    ask(follower, "GET", "/v1/cluster/members?consistency=local&filter=leads==true", "", 200);
+    CHECK_EQ(0, place[follower].handed);
+    CHECK(said_of("\"number\":", leader, ","));
+    CHECK(!said("active") && !said("lag") && !said("match"));
+    finish();
+}
+
+TEST(remote_members_come_in_pages)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g);
+    ask(leader, "GET", "/v1/cluster/members?limit=2&fields=number", "", 200);
+    CHECK(said("{\"items\":[{\"number\":1},{\"number\":2}],\"next\":\"2\","));
+    ask(leader, "GET", "/v1/cluster/members?limit=2&fields=number&cursor=2", "", 200);
+    CHECK(said("{\"items\":[{\"number\":3}],\"index\""));
+    finish();
+}
+
+static void transfer(uint32_t at, uint32_t to, unsigned http)
+{
+    char text[64] = "";
+    if (to)
+        (void)snprintf(text, sizeof text, "{\"to\": \"node-%" PRIu32 "\"}", to);
+    ask(at, "POST", "/v1/cluster/transfer-leader", text, http);
+}
+
+TEST(remote_transfer_is_answered_once_the_other_leads)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), to = other(leader, 0), asked = other(leader, to);
+    transfer(asked, to, 200);
+    CHECK_EQ(1, place[asked].handed);
+    CHECK(said_of("\"number\":", to, ",\"node\""));
+    CHECK(said("\"leads\":true"));
+    CHECK_EQ(to, node_group_leader(&g));
+    unsigned terms = (unsigned)node_view(node_group_node(&g, to)).raft.term;
+    transfer(asked, to, 200); /* it does already */
+    CHECK(said("\"leads\":true"));
+    CHECK_EQ(terms, node_view(node_group_node(&g, to)).raft.term);
+    finish();
+}
+
+TEST(remote_transfer_goes_to_who_lacks_least)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), away = other(leader, 0), near = other(leader, away);
+    group_cut_off(&g, away, true);
+    node_group_put_many(&g, 1, 5);
+    group_cut_off(&g, away, false); /* heard from again, but behind, whatever its number is */
+    transfer(leader, 0, 200);
+    CHECK(said_of("\"number\":", near, ","));
+    finish();
+}
+
+TEST(remote_transfer_to_one_that_is_away_is_refused_at_once)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), away = other(leader, 0);
+    group_cut_off(&g, away, true);
+    node_group_run(&g, 3000);
+    transfer(leader, away, 503);
+    CHECK(said("was not heard from lately"));
+    CHECK_EQ(0, node_view(node_group_node(&g, leader)).raft.transfer);
+    finish();
+}
+
+TEST(remote_transfer_that_fails_says_who_leads)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), away = other(leader, 0);
+    group_cut_off(&g, away, true);
+    transfer(leader, away, 500); /* it was heard from just before */
+    CHECK(said_of("node node-", away, " did not take over in time"));
+    CHECK(said_of("node node-", leader, " leads"));
+    CHECK_EQ(leader, node_group_leader(&g));
+    finish();
+}
+
+static void make_learner(uint32_t leader, uint32_t number)
+{
+    struct raft_members wanted = *node_members(node_group_node(&g, leader));
+    uint64_t index;
+    CHECK(raft_members_put(&wanted, number, 0));
+    CHECK_EQ(ST_OK, node_change_members(node_group_node(&g, leader), &wanted, &index, NULL));
+    node_group_run(&g, 500);
+}
+
+TEST(remote_transfer_to_one_that_does_not_vote_is_refused)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), learner = other(leader, 0);
+    make_learner(leader, learner);
+    ask(leader, "GET", "/v1/cluster/members?filter=role==learner&fields=number", "", 200);
+    CHECK(said_of("[{\"number\":", learner, "}]"));
+    transfer(leader, learner, 412);
+    CHECK(said("is a learner, and only a voter can lead"));
+    transfer(leader, 9, 404);
+    CHECK(said("\"field\":\"to\""));
+    transfer(leader, 0, 200); /* the learner has all of the log as well, and is passed over */
+    CHECK(said_of("\"number\":", other(leader, learner), ","));
+    finish();
+}
+
+TEST(remote_transfer_is_refused_by_who_does_not_lead)
+{
+    begin();
+    uint32_t follower = other(node_group_leader(&g), 0);
+    ask(follower, "POST", "/v1/cluster/transfer-leader?consistency=local", "", 503);
+    CHECK_EQ(ST_NOT_LEADER, last.status);
+    finish();
+}
+
+static bool leads(uint32_t number)
+{
+    return node_view(node_group_node(&g, number)).raft.role == RAFT_LEADER;
+}
+
+/* The leader is lost in the middle of it, and one that was not asked for comes to lead. */
+TEST(remote_transfer_that_another_one_won_says_so)
+{
+    begin();
+    uint32_t leader = node_group_leader(&g), heir = other(leader, 0), third = other(leader, heir);
+    char text[64];
+    (void)snprintf(text, sizeof text, "{\"to\": \"node-%" PRIu32 "\"}", heir);
+    struct op_call c = {.op = op_find("cluster.transfer-leader"),
+                        .who = {"uid:0(root)", PB__ROLE__ROLE_ADMIN},
+                        .body = str_from(text)};
+    unsigned before = answers;
+    group_cut_off(&g, heir, true);
+    node_group_put_many(&g, 1, 2); /* without them it cannot be elected */
+    ops_call(place[leader].ops, &c, answered, NULL);
+    node_group_run(&g, 50);
+    CHECK(ops_deadline_ms(place[leader].ops) > g.now_ms); /* nothing is decided yet */
+    group_cut_off(&g, heir, false);
+    group_cut_off(&g, leader, true);
+    for (unsigned i = 0; i < 20000 && (leads(leader) || !leads(third)); i++)
+        node_group_run(&g, 1);
+    group_cut_off(&g, leader, false);
+    for (unsigned i = 0; i < 600 && answers == before; i++)
+        step_all();
+    CHECK_EQ(before + 1, answers);
+    CHECK_EQ(500, last.http);
+    CHECK(said_of("node node-", heir, " did not take over in time"));
+    CHECK(said_of("node node-", third, " leads"));
     finish();
 }
 
