@@ -6,7 +6,12 @@
 #include "os/entropy_os.h"
 #include "wire/json.h"
 
-enum { FIELDS_MAX = 8 };
+enum {
+    FIELDS_MAX = 8,
+    LEADER_MS = 10000, /* for a cluster to elect a leader */
+    PAUSE_FIRST_MS = 50,
+    PAUSE_MAX_MS = 800,
+};
 
 /* --- what an answer says --- */
 
@@ -211,6 +216,55 @@ static void http_done(struct http_client *http)
     http_client_close(http);
 }
 
+static enum status ask_once(struct cli *c, struct http_request *r, uint64_t deadline_ms,
+                            struct answer *ret, struct fault *why)
+{
+    AUTO(http_done) struct http_client http;
+    enum status s = cli_exchange(c, &http, r, deadline_ms, why);
+    if (s != ST_OK)
+        return s;
+    const struct http_head *h = &http.parser.head;
+    if (is_problem(h))
+        return refused(&http, deadline_ms, why);
+    *ret = (struct answer){.http = h->status};
+    copy_header(h, "Location", ret->location, sizeof ret->location);
+    copy_header(h, "Blixard-Dry-Run", ret->dry_run, sizeof ret->dry_run);
+    return read_json(&http, deadline_ms, &ret->json, why);
+}
+
+/* From half to one and a half of a time that grows: those who ask at once do not come back at once. */
+static uint64_t pause_ms(unsigned tries)
+{
+    uint64_t ms = MIN((uint64_t)PAUSE_FIRST_MS << MIN(tries, 10u), (uint64_t)PAUSE_MAX_MS);
+    uint16_t random;
+    struct entropy e;
+    entropy_os_init(&e);
+    e.fill(&e, &random, sizeof random);
+    return ms / 2 + random % ms;
+}
+
+/* A node that says so has done nothing: it is asked again, as long as an election may take. */
+static enum status ask_leader(struct cli *c, struct http_request *r, uint64_t deadline_ms,
+                              struct answer *ret, struct fault *why)
+{
+    uint64_t until_ms = MIN(MIN(now_plus(LEADER_MS), deadline_ms), c->until_ms);
+    for (unsigned tries = 0;; tries++) {
+        enum status s = ask_once(c, r, deadline_ms, ret, why);
+        uint64_t ms = pause_ms(tries);
+        if (s != ST_NOT_LEADER)
+            return s;
+        if (now_plus(ms) >= until_ms) {
+            if (!why->hint[0])
+                fault_hint(why, "nothing was done: ask again once most of the nodes that vote are "
+                                "up, and reach each other");
+            return s;
+        }
+        s = cli_pause(c, ms, why);
+        if (s != ST_OK)
+            return s;
+    }
+}
+
 enum status cli_ask(struct cli *c, const struct ask *a, struct answer *ret, struct fault *why)
 {
     char etag[40];
@@ -221,18 +275,8 @@ enum status cli_ask(struct cli *c, const struct ask *a, struct answer *ret, stru
     enum status s = ask_fields(a, &r, field, etag, why);
     if (s != ST_OK)
         return s;
-    AUTO(http_done) struct http_client http;
     uint64_t deadline_ms = now_plus(a->timeout_ms > 0 ? a->timeout_ms : CLI_ANSWER_MS);
-    s = cli_exchange(c, &http, &r, deadline_ms, why);
-    if (s != ST_OK)
-        return s;
-    const struct http_head *h = &http.parser.head;
-    if (is_problem(h))
-        return refused(&http, deadline_ms, why);
-    *ret = (struct answer){.http = h->status};
-    copy_header(h, "Location", ret->location, sizeof ret->location);
-    copy_header(h, "Blixard-Dry-Run", ret->dry_run, sizeof ret->dry_run);
-    return read_json(&http, deadline_ms, &ret->json, why);
+    return ask_leader(c, &r, deadline_ms, ret, why);
 }
 
 enum status cli_get(struct cli *c, struct answer *ret, struct fault *why, const char *fmt, ...)

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cli/commands_by_hand.h"
 #include "cli/request.h"
+#include "pb/cluster.pb-c.h"
 #include "pb/operation.pb-c.h"
 #include "wire/json.h"
 #include "wire/proto.h"
@@ -26,6 +27,8 @@ static void noun_of(const struct cli *c, char out[NOUN_MAX])
     struct str noun = command_noun(c->command);
     if (strcmp(c->command->name, "run") == 0)
         noun = STR("vm");
+    if (c->command->op->response == &pb__member__descriptor) /* known by their nodes */
+        noun = STR("node");
     (void)snprintf(out, NOUN_MAX, STR_FMT, STR_ARG(noun));
 }
 

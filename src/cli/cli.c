@@ -120,9 +120,10 @@ static enum status set_up(struct cli *c, struct fault *why)
     };
     c->timeout_ms = CLI_WAIT_MS;
     enum status s = form ? output_parse(form, &c->output.form, why) : ST_OK;
-    if (s != ST_OK || !timeout)
+    if (s != ST_OK)
         return s;
-    s = units_duration(str_from(timeout), &c->timeout_ms, why);
+    s = timeout ? units_duration(str_from(timeout), &c->timeout_ms, why) : ST_OK;
+    c->until_ms = now_plus(c->timeout_ms);
     return s == ST_OK ? s : fault_wrap(why, s, "--timeout");
 }
 

@@ -34,6 +34,7 @@ struct cli {
     bool place_known;
     int stop_fd;         /* readable: the user wants to stop; -1: signals do what they always do */
     uint64_t timeout_ms; /* how long to wait for what takes time */
+    uint64_t until_ms;   /* when that is over, for what began with the command; on now_ms() */
     char trace_id[33];
     bool told_node; /* a request was sent: errors tell the trace */
 };
@@ -75,7 +76,8 @@ struct ask {
     uint64_t timeout_ms;        /* 0: CLI_ANSWER_MS */
 };
 
-/* Send a request and read all of its answer. A problem that the node tells is the fault. */
+/* Send a request and read all of its answer. A problem that the node tells is the fault; but while it says that no
+ * node leads, it is asked again for some seconds, within the command's time. */
 MUST_USE enum status cli_ask(struct cli *c, const struct ask *a, struct answer *ret,
                              struct fault *why);
 /* GET a path. */
@@ -95,6 +97,9 @@ MUST_USE enum status cli_open(struct cli *c, struct http_client *http, struct ht
                               struct fault *why);
 
 /* --- operations --- */
+
+/* ST_CANCELLED when the user wants to stop. */
+MUST_USE enum status cli_pause(const struct cli *c, uint64_t ms, struct fault *why);
 
 /* Wait for the end of an operation. Shows how it goes, and how it ended if not well. Returns the exit
  * code; 0: *ret_ended is the operation, to json_decref(). */

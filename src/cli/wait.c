@@ -89,7 +89,7 @@ static int failed(const struct cli *c, const json_t *operation)
 
 /* --- waiting --- */
 
-static enum status pause_for(const struct cli *c, uint64_t ms, struct fault *why)
+enum status cli_pause(const struct cli *c, uint64_t ms, struct fault *why)
 {
     struct pollfd p = {.fd = c->stop_fd, .events = POLLIN};
     if (poll(&p, 1, (int)ms) > 0)
@@ -141,7 +141,7 @@ static enum status wait_end(struct cli *c, json_t **operation, uint64_t deadline
         lost_ms = lost_ms > 0 ? lost_ms : at_ms;
         if (s != ST_UNAVAILABLE || at_ms - lost_ms > LOST_MS)
             return s;
-        s = pause_for(c, MIN((uint64_t)LOST_STEP_MS, left_ms), why);
+        s = cli_pause(c, MIN((uint64_t)LOST_STEP_MS, left_ms), why);
         if (s != ST_OK)
             return s;
     }

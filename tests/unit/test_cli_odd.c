@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -107,6 +108,8 @@ static const char *errors(const char *line, int want, const struct scene *scene)
 TEST(odd_exit_codes_follow_the_table_of_statuses)
 {
     for (int s = ST_OK + 1; s < ST_COUNT; s++) {
+        if (s == ST_NOT_LEADER) /* it is asked again, below */
+            continue;
         char answer[400], want[200];
         (void)snprintf(answer, sizeof answer,
                        "HTTP/1.1 %u X\r\nContent-Type: application/problem+json\r\n\r\n"
@@ -174,6 +177,83 @@ TEST(odd_lists_come_in_pages)
     cli_run_done(&r);
     CHECK_STR("error: the node's list has an empty page\ncode: corrupt",
               errors("vm ls", 1, SCENES({"GET ", OK("{\"items\":[],\"next\":\"c\"}")})));
+}
+
+/* --- no node leads --- */
+
+#define NOT_LEADER                                                            \
+    HEAD("503 X")                                                             \
+    "Content-Type: application/problem+json\r\n\r\n{\"code\":\"not_leader\"," \
+    "\"detail\":\"it is not known who leads\"}"
+
+TEST(odd_node_that_knows_no_leader_is_asked_again)
+{
+    struct cli_run r;
+    act(&r, "vm ls -o name", 0,
+        SCENES({"GET /v1/vms?limit=1000 ", NOT_LEADER}, {"GET /v1/vms?limit=1000 ", NOT_LEADER},
+               {"GET /v1/vms?limit=1000 ", OK("{\"items\":[{\"meta\":{\"name\":\"a\"}}]}")}));
+    CHECK_STR("vm/a\n", buf_cstr(&r.out));
+    cli_run_done(&r);
+    act(&r, "vm stop web-1 --no-wait", 0,
+        SCENES({"POST /v1/vms/web-1/stop ", NOT_LEADER}, {"POST /v1/vms/web-1/stop ", ACCEPTED}));
+    CHECK_STR("0123456789abcdef0123456789abcdef\n", buf_cstr(&r.out));
+    cli_run_done(&r);
+    /* Something else may come of it. */
+    CHECK_STR(
+        "error: the node answered 404 Gone\ncode: not_found",
+        errors("vm show a", 3, SCENES({"GET ", NOT_LEADER}, {"GET ", HEAD("404 Gone") "\r\n"})));
+}
+
+TEST(odd_leader_is_looked_for_no_longer_than_the_time_of_the_command)
+{
+    CHECK_STR(
+        "error: it is not known who leads\nhint: nothing was done: ask again once most of the "
+        "nodes that vote are up, and reach each other\ncode: not_leader",
+        errors("vm stop web-1 --timeout 0", 6, SCENES({"POST ", NOT_LEADER})));
+    CHECK_STR(
+        "error: so it is\nhint: do so\ncode: not_leader",
+        errors("vm stop web-1 --timeout 10ms", 6,
+               SCENES({"POST ", HEAD("503 X") "Content-Type: application/problem+json\r\n\r\n"
+                                              "{\"code\":\"not_leader\",\"detail\":\"so it is\","
+                                              "\"hint\":\"do so\"}"})));
+}
+
+/* Without a word of how long, it is some ten seconds. */
+TEST(odd_leader_is_looked_for_in_some_seconds_of_pauses)
+{
+    struct cli_run r;
+    int listener = listen_at();
+    struct timespec from, to;
+    unsigned asked = 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    cli_run_start(&r, "vm show a", "");
+    while (!cli_run_turn(&r)) {
+        struct pollfd p = {.fd = listener, .events = POLLIN};
+        if (poll(&p, 1, 2) > 0) {
+            play(listener, &(struct scene){"GET /v1/vms/a ", NOT_LEADER});
+            asked++;
+        }
+        CHECK(asked < 60); /* not without pauses */
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    CHECK_EQ(6, r.code);
+    CHECK(asked > 5);
+    CHECK(to.tv_sec - from.tv_sec >= 5 && to.tv_sec - from.tv_sec < 15);
+    cli_run_done(&r);
+    (void)close(listener);
+}
+
+TEST(odd_interruption_ends_the_search_for_a_leader)
+{
+    struct cli_run r;
+    int listener = listen_at();
+    cli_run_start(&r, "vm stop web-1", "");
+    play(listener, &(struct scene){"POST /v1/vms/web-1/stop ", NOT_LEADER});
+    CHECK_EQ(0, kill(r.pid, SIGINT));
+    cli_run_wait(&r);
+    CHECK_EQ(130, r.code);
+    cli_run_done(&r);
+    (void)close(listener);
 }
 
 /* --- waiting --- */
