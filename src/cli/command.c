@@ -212,7 +212,7 @@ static const struct {
      {.name = "join",
       .args = "TICKET",
       .doc = "Make this machine a node of a cluster, and start it",
-      .examples = {"blixard join blxjoin_...", "blixard join - --config node.toml <ticket"},
+      .examples = {"blixard join blxjoin_...", "blixard join - --config node.toml"},
       .uses = USE_CONFIG,
       .more =
           "The ticket is what `blixard node token` printed on a node of the cluster; - reads it from stdin.\n"
