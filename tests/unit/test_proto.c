@@ -6,7 +6,7 @@
 #include "wire/place.h"
 #include "wire/proto.h"
 
-enum { MESSAGE_MAX = 16 << 20};
+enum { MESSAGE_MAX = 16 << 20 };
 
 static Pb__Vm *sample_vm(void)
 {
