@@ -39,6 +39,7 @@ debug: $(BUILD)/packages
 
 demo: all
 	@tools/demo $(BUILD)
+	@tools/demo_cluster $(BUILD)
 
 test: all debug clang
 	@tools/test $(BUILD)

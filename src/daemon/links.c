@@ -116,7 +116,8 @@ static void on_notice(void *ctx, const struct mesh_notice *n)
 static uint64_t rpc_expiry(void *ctx)
 {
     const struct links *l = ctx;
-    uint64_t at_ms = MIN(MIN(rpc_deadline_ms(l->rpc), rpc_deadline_ms(l->join)), l->gone_ms);
+    uint64_t at_ms = MIN(MIN(rpc_deadline_ms(l->rpc), rpc_deadline_ms(l->join)),
+                         MIN(links_call_deadline_ms(l), l->gone_ms));
     return at_ms > UINT64_MAX / UNITS_NS_PER_MS ? UINT64_MAX : at_ms * UNITS_NS_PER_MS;
 }
 
@@ -125,6 +126,7 @@ static void rpc_timer(void *ctx, uint64_t now_ns)
     struct links *l = ctx;
     rpc_step(l->rpc, now_ns / UNITS_NS_PER_MS);
     rpc_step(l->join, now_ns / UNITS_NS_PER_MS);
+    links_call_step(l, now_ns / UNITS_NS_PER_MS);
     if (now_ns / UNITS_NS_PER_MS < l->gone_ms)
         return;
     l->gone_ms = UINT64_MAX;

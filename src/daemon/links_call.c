@@ -20,6 +20,7 @@ struct hand {
     uint16_t method;
     struct buf body;
     struct rpc_ask *ask; /* NULL: there is no connection yet */
+    uint64_t due_ms;     /* of one without a connection */
     links_answered *answered;
     void *ctx;
 };
@@ -75,6 +76,7 @@ void links_ask(struct links *l, uint32_t number, uint16_t method, uint32_t timeo
                        .number = number,
                        .method = method,
                        .timeout_ms = timeout_ms,
+                       .due_ms = links_now_ms() + timeout_ms,
                        .answer_max = answer_max,
                        .answered = answered,
                        .ctx = ctx};
@@ -137,6 +139,30 @@ static struct hand *first_waiting(struct links *l, uint32_t number)
             return h;
     }
     return NULL;
+}
+
+uint64_t links_call_deadline_ms(const struct links *l)
+{
+    uint64_t at_ms = UINT64_MAX;
+    LIST_EACH(it, &l->hands) {
+        const struct hand *h = CONTAINER_OF(it, struct hand, item);
+        if (!h->ask)
+            at_ms = MIN(at_ms, h->due_ms);
+    }
+    return at_ms;
+}
+
+void links_call_step(struct links *l, uint64_t now_ms)
+{
+    struct fault why;
+    LIST_EACH(it, &l->hands) {
+        struct hand *h = CONTAINER_OF(it, struct hand, item);
+        if (h->ask || now_ms < h->due_ms)
+            continue;
+        (void)fault_set(&why, ST_TIMEOUT, "node %" PRIu32 " is not reached", h->number);
+        fail(h, &why);
+        return; /* which may have changed the list; this is called again at once */
+    }
 }
 
 void links_up(void *ctx, uint32_t number, struct quic_conn *c)

@@ -51,6 +51,8 @@ uint64_t links_now_ms(void);
 
 /* --- links_call.c --- */
 void links_call_init(struct links *l);
+uint64_t links_call_deadline_ms(const struct links *l); /* of what waits for a connection */
+void links_call_step(struct links *l, uint64_t now_ms);
 void links_call_end(struct links *l); /* who waits is told ST_UNAVAILABLE */
 void links_give_up(struct links *l, uint32_t number, const char *text); /* what was asked of it */
 void links_up(void *ctx, uint32_t number, struct quic_conn *c);
