@@ -134,6 +134,11 @@ TEST(cli_lists_and_shows)
     begins(said(&w, "vm stats web-1"), "cpu_ns");
     CHECK_STR("node/n1\n", said(&w, "node ls -o name"));
     CHECK_STR("node/n1\n", said(&w, "node show -o name"));
+    begins(said(&w, "cluster members"),
+           "NUMBER  NODE  ROLE   LEADS  ACTIVE  LAG  SNAPSHOT\n1       n1    voter  "
+           "yes    yes     0    no\n");
+    CHECK(str_starts(str_from(said(&w, "cluster members -o name")), "node/"));
+    holds(said(&w, "cluster transfer-leader --to n1"), "\nleads ");
     holds(said(&w, "image ls"), "debian");
     holds(said(&w, "version"), "\nnode    0.1.0  n1\n");
     web_stop(&w);

@@ -423,13 +423,13 @@ TEST(request_fields_that_are_no_flags_are_few)
         }
     }
     free(first);
-    CHECK_STR(
-        "vm.create.name vm.ls.cursor vm.exec.argv vm.exec.rows vm.exec.cols vm.push.path "
-        "vm.pull.path vm.pull.mode image.build.name image.import.name image.ls.cursor "
-        "node.ls.project node.ls.cursor cluster.members.project cluster.members.cursor tenant.create.name tenant.ls.project tenant.ls.cursor "
-        "project.create.name project.ls.project project.ls.cursor token.create.name "
-        "token.ls.project token.ls.cursor op.ls.cursor ",
-        buf_cstr(&got));
+    CHECK_STR("vm.create.name vm.ls.cursor vm.exec.argv vm.exec.rows vm.exec.cols vm.push.path "
+              "vm.pull.path vm.pull.mode image.build.name image.import.name image.ls.cursor "
+              "node.ls.project node.ls.cursor cluster.members.project "
+              "cluster.members.cursor tenant.create.name tenant.ls.project tenant.ls.cursor "
+              "project.create.name project.ls.project project.ls.cursor token.create.name "
+              "token.ls.project token.ls.cursor op.ls.cursor ",
+              buf_cstr(&got));
 }
 
 /* --- where it goes --- */
