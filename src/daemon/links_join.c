@@ -211,20 +211,6 @@ static void judge(struct join_call *j, const Pb__JoinRelay *m)
         join_refuse(j, &why);
 }
 
-static enum status unpack(const ProtobufCMessageDescriptor *desc, struct str bytes, size_t max,
-                          ProtobufCMessage **ret, struct fault *why)
-{
-    enum status s = proto_unpack(desc, bytes, max, ret, why);
-    if (s != ST_OK)
-        return s;
-    s = check_message(*ret, CHECK_STORED, why);
-    if (s != ST_OK) {
-        proto_free(*ret);
-        *ret = NULL;
-    }
-    return s;
-}
-
 static void relay_called(void *ctx, struct rpc_call *c)
 {
     struct links *l = ctx;
@@ -232,7 +218,7 @@ static void relay_called(void *ctx, struct rpc_call *c)
     struct fault why;
     enum status s = l->node ? ST_OK : fault_set(&why, ST_UNAVAILABLE, "the node is not ready");
     if (s == ST_OK)
-        s = unpack(&pb__join_relay__descriptor, rpc_call_body(c), REQUEST_MAX, &m, &why);
+        s = check_unpack(&pb__join_relay__descriptor, rpc_call_body(c), REQUEST_MAX, &m, &why);
     if (s == ST_OK)
         judge(join_new(l, c), (const Pb__JoinRelay *)m);
     else
@@ -277,7 +263,7 @@ static void join_called(void *ctx, struct rpc_call *c)
     memcpy(key, rpc_call_peer(c), sizeof key);
     enum status s = l->node ? ST_OK : fault_set(&why, ST_UNAVAILABLE, "the node is not ready");
     if (s == ST_OK)
-        s = unpack(&pb__join_request__descriptor, rpc_call_body(c), REQUEST_MAX, &m, &why);
+        s = check_unpack(&pb__join_request__descriptor, rpc_call_body(c), REQUEST_MAX, &m, &why);
     if (s == ST_OK)
         s = quic_conn_export(rpc_call_conn(c), STR(TICKET_EXPORTER_LABEL), exporter,
                              sizeof exporter, &why);
@@ -337,7 +323,7 @@ static void join_told(void *ctx, struct rpc_ask *a, const struct rpc_answer *ans
         return;
     }
     j->status =
-        unpack(&pb__membership__descriptor, answer->bytes, LINKS_MEMBERSHIP_MAX, &m, &j->why);
+        check_unpack(&pb__membership__descriptor, answer->bytes, LINKS_MEMBERSHIP_MAX, &m, &j->why);
     j->told = (Pb__Membership *)m;
 }
 

@@ -38,20 +38,6 @@ static enum status pack(const ProtobufCMessage *m, struct buf *out, struct fault
     return s;
 }
 
-static enum status unpack(const ProtobufCMessageDescriptor *desc, struct str bytes, size_t max,
-                          ProtobufCMessage **ret, struct fault *why)
-{
-    enum status s = proto_unpack(desc, bytes, max, ret, why);
-    if (s != ST_OK)
-        return s;
-    s = check_message(*ret, CHECK_STORED, why);
-    if (s != ST_OK) {
-        proto_free(*ret);
-        *ret = NULL;
-    }
-    return s;
-}
-
 /* --- calls --- */
 
 enum status remote_call_encode(const struct op_call *c, struct buf *out, struct fault *why)
@@ -78,7 +64,7 @@ enum status remote_call_encode(const struct op_call *c, struct buf *out, struct 
 enum status remote_call_decode(struct str bytes, struct remote_call *ret, struct fault *why)
 {
     ProtobufCMessage *msg = NULL;
-    enum status s = unpack(&pb__handed_call__descriptor, bytes, REMOTE_CALL_MAX, &msg, why);
+    enum status s = check_unpack(&pb__handed_call__descriptor, bytes, REMOTE_CALL_MAX, &msg, why);
     if (s != ST_OK)
         return fault_wrap(why, s, "a call that was handed on");
     const Pb__HandedCall *m = (const Pb__HandedCall *)msg;
@@ -179,7 +165,8 @@ static void read_answer(const Pb__HandedAnswer *m, enum status s, struct op_answ
 enum status remote_answer_decode(struct str bytes, struct remote_answer *ret, struct fault *why)
 {
     ProtobufCMessage *msg = NULL;
-    enum status s = unpack(&pb__handed_answer__descriptor, bytes, REMOTE_ANSWER_MAX, &msg, why);
+    enum status s =
+        check_unpack(&pb__handed_answer__descriptor, bytes, REMOTE_ANSWER_MAX, &msg, why);
     if (s != ST_OK)
         return fault_wrap(why, s, "the answer of another node");
     const Pb__HandedAnswer *m = (const Pb__HandedAnswer *)msg;

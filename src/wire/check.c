@@ -266,3 +266,17 @@ enum status check_change(const ProtobufCMessage *was, const ProtobufCMessage *no
     require(was->descriptor == now->descriptor);
     return check_changes(was, now, NULL, why);
 }
+
+enum status check_unpack(const ProtobufCMessageDescriptor *desc, struct str bytes, size_t max,
+                         ProtobufCMessage **ret, struct fault *why)
+{
+    enum status s = proto_unpack(desc, bytes, max, ret, why);
+    if (s != ST_OK)
+        return s;
+    s = check_message(*ret, CHECK_STORED, why);
+    if (s != ST_OK) {
+        proto_free(*ret);
+        *ret = NULL;
+    }
+    return s;
+}

@@ -11,6 +11,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/fault.h"
+#include "base/str.h"
 
 enum check_mode {
     CHECK_STORED,  /* what the log, a snapshot or a member of the cluster says */
@@ -35,3 +36,7 @@ MUST_USE enum status check_change(const ProtobufCMessage *was, const ProtobufCMe
 /* Is it a name: a DNS label of a-z, 0-9 and -, 1 to 63 bytes? For arguments that are no field. */
 bool check_is_name(const char *text);
 bool check_is_uid(const char *text);
+
+/* Decode what a node wrote, and check it as CHECK_STORED. Returns as proto_unpack() and check_message() do. */
+MUST_USE enum status check_unpack(const ProtobufCMessageDescriptor *desc, struct str bytes,
+                                  size_t max, ProtobufCMessage **ret, struct fault *why);
