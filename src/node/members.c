@@ -7,6 +7,7 @@
 enum {
     CHECK_MS = 1000, /* between two looks at who is silent, while something else wakes the leader */
     AGAIN_MS = 50,   /* after a step, or one that consensus did not take */
+    REMOVED_MS = 500, /* from being removed to the end */
 };
 
 void node_members_step(struct node *n)
@@ -137,10 +138,26 @@ static void take_step(struct node *n)
     o->check_ms = node_now_ms(n) + (o->again ? AGAIN_MS : CHECK_MS);
 }
 
+/* A moment later: who asked for it may wait for this node's answer. */
+static void removed(struct node *n)
+{
+    n->roles.removed_ms = node_now_ms(n) + REMOVED_MS;
+}
+
+static void die_removed(struct node *n)
+{
+    struct fault why;
+    (void)fault_set(&why, ST_PRECONDITION, "this node was removed from the cluster");
+    fault_hint(&why, "it can join again, as a new node, with an empty data directory");
+    node_die(n, &why);
+}
+
 void node_roles_step(struct node *n)
 {
     struct node_roles *o = &n->roles;
     struct raft_view v = raft_view(n->raft);
+    if (o->removed_ms && node_now_ms(n) >= o->removed_ms)
+        die_removed(n);
     if (!n->config.keep_roles || v.role != RAFT_LEADER || n->fetch.freezes)
         return;
     if (o->term != v.term) {
@@ -156,15 +173,8 @@ void node_roles_step(struct node *n)
 
 uint64_t node_roles_deadline_ms(const struct node *n)
 {
-    return n->roles.again && node_leads(n) ? n->roles.check_ms : UINT64_MAX;
-}
-
-static void die_removed(struct node *n)
-{
-    struct fault why;
-    (void)fault_set(&why, ST_PRECONDITION, "this node was removed from the cluster");
-    fault_hint(&why, "it can join again, as a new node, with an empty data directory");
-    node_die(n, &why);
+    uint64_t end_ms = n->roles.removed_ms ? n->roles.removed_ms : UINT64_MAX;
+    return MIN(end_ms, n->roles.again && node_leads(n) ? n->roles.check_ms : UINT64_MAX);
 }
 
 static void on_applied(struct node_watch *w, const struct apply_result *r)
@@ -176,7 +186,7 @@ static void on_applied(struct node_watch *w, const struct apply_result *r)
             continue;
         n->roles.changed = true;
         if (c->before && !c->after && object_node(c->before)->number == n->number)
-            die_removed(n);
+            removed(n);
     }
 }
 
@@ -185,7 +195,7 @@ static void on_restored(struct node_watch *w)
     struct node *n = CONTAINER_OF(w, struct node, roles.watch);
     n->roles.changed = true;
     if (n->number && !cluster_node(n->cluster, n->number))
-        die_removed(n);
+        removed(n);
 }
 
 void node_roles_init(struct node *n)

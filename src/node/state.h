@@ -135,7 +135,9 @@ struct node_roles {
     struct node_watch watch;
     uint64_t term;
     uint64_t check_ms; /* when to look again */
-    bool changed;      /* look at once */
+    uint64_t
+        removed_ms; /* this node is none of the cluster any more, and ends then; 0: it is one */
+    bool changed;   /* look at once */
     bool
         again; /* a step was taken, or is still to be: look again at check_ms even if nothing happens */
     struct node_heard heard[RAFT_MEMBERS_MAX];
